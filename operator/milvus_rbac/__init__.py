@@ -1,0 +1,1 @@
+"""Manage Milvus access control through Kubernetes custom resources."""
