@@ -1,0 +1,221 @@
+"""What is known about every privilege: its level, how it is stored, since when it is there. Data, one row each.
+
+This room knows no server and no resource. A new privilege is one row; a name without a row is not refused here, it is
+only unknown.
+"""
+
+import difflib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from milvus_rbac.domain.state import ObjectType
+
+
+class Level(StrEnum):
+    """How wide a privilege reaches, which says which scopes make sense for it."""
+
+    CLUSTER = "Cluster"
+    """The whole server: takes neither a database nor collections."""
+    DATABASE = "Database"
+    """One database, or all: takes no collections."""
+    COLLECTION = "Collection"
+    """Named collections of a database, or all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """One privilege, or one of the groups that Milvus brings along."""
+
+    name: str
+    level: Level | None
+    """None only for what means everything at once."""
+    object_type: ObjectType
+    """The type under which Milvus stores a grant of it; V1 refuses it under any other."""
+    since: tuple[int, ...]
+    """The first version that knows the name, as far as it is known; a short tuple means that whole line."""
+    companions: tuple[str, ...] = ()
+    """What the server grants with it, and takes with it when it is revoked (2.3.6 and later)."""
+    whole_database: bool = False
+    """Of collection level but stored as Global, so that it acts on every collection of the database. Naming a
+    collection would promise a limit that the server does not keep."""
+    everything: bool = False
+    """A wildcard for other privileges, rather than a right of its own."""
+    group: bool = False
+    """A built-in privilege group: only OperatePrivilegeV2 takes it, and which privileges it holds is the server's."""
+
+
+_V2_2: Final = (2, 2)
+_V2_3: Final = (2, 3)
+_V2_6: Final = (2, 6)
+_V3_0: Final = (3, 0)
+_GROUPS: Final = (2, 4, 18)
+
+
+def _collection(name: str, since: tuple[int, ...], companions: tuple[str, ...] = ()) -> Privilege:
+    return Privilege(name, Level.COLLECTION, ObjectType.COLLECTION, since, companions)
+
+
+def _whole_database(name: str, since: tuple[int, ...]) -> Privilege:
+    return Privilege(name, Level.COLLECTION, ObjectType.GLOBAL, since, whole_database=True)
+
+
+def _database(name: str, since: tuple[int, ...]) -> Privilege:
+    return Privilege(name, Level.DATABASE, ObjectType.GLOBAL, since)
+
+
+def _cluster(name: str, since: tuple[int, ...], stored: ObjectType = ObjectType.GLOBAL) -> Privilege:
+    return Privilege(name, Level.CLUSTER, stored, since)
+
+
+def _group(name: str, level: Level) -> Privilege:
+    return Privilege(name, level, ObjectType.GLOBAL, _GROUPS, group=True)
+
+
+def _wildcard(name: str) -> Privilege:
+    return Privilege(name, None, ObjectType.GLOBAL, _V2_2, everything=True)
+
+
+CATALOGUE: Final[tuple[Privilege, ...]] = (
+    # Collection level.
+    _collection("Query", _V2_2),
+    _collection("Search", _V2_2),
+    _collection("IndexDetail", _V2_2),
+    _collection("GetLoadState", _V2_2),
+    _collection("GetLoadingProgress", _V2_2),
+    _collection("GetStatistics", _V2_2),
+    _collection("Release", _V2_2),
+    _collection("Insert", _V2_2),
+    _collection("Delete", _V2_2),
+    _collection("Import", _V2_2),
+    _collection("Compaction", _V2_2),
+    _collection("LoadBalance", _V2_2),
+    _collection("CreateIndex", _V2_2),
+    _collection("DropIndex", _V2_2),
+    _collection("Load", _V2_2, companions=("GetLoadState", "GetLoadingProgress")),
+    _collection("Flush", _V2_2, companions=("GetFlushState",)),
+    _collection("GetFlushState", _V2_3),
+    _collection("HasPartition", _V2_3),
+    _collection("ShowPartitions", _V2_3),
+    _collection("Upsert", _V2_3),
+    _collection("CreatePartition", _V2_3),
+    _collection("DropPartition", _V2_3),
+    _collection("GetImportProgress", _V2_6),
+    _collection("ListImport", _V2_6),
+    _collection("AddCollectionField", _V2_6),
+    _collection("AlterCollectionSchema", _V3_0),
+    _collection("RefreshExternalCollection", _V3_0),
+    _collection("CreateSnapshot", _V3_0),
+    _collection("DropSnapshot", _V3_0),
+    _collection("DescribeSnapshot", _V3_0),
+    _collection("ListSnapshots", _V3_0),
+    _collection("RestoreSnapshot", _V3_0),
+    # Collection level by name, but kept as Global.
+    _whole_database("DescribeCollection", _V2_2),
+    _whole_database("DescribeAlias", _V2_3),
+    _whole_database("ListAliases", _V2_3),
+    _whole_database("CreateAlias", _V2_3),
+    _whole_database("DropAlias", _V2_3),
+    # Database level.
+    _database("ShowCollections", _V2_2),
+    _database("CreateCollection", _V2_2),
+    _database("DropCollection", _V2_2),
+    _database("DescribeDatabase", (2, 4, 3)),
+    _database("AlterDatabase", (2, 4, 1)),
+    # Cluster level.
+    _cluster("SelectUser", _V2_2, ObjectType.USER),
+    _cluster("UpdateUser", _V2_2, ObjectType.USER),
+    _cluster("CreateOwnership", _V2_2),
+    _cluster("DropOwnership", _V2_2),
+    _cluster("SelectOwnership", _V2_2),
+    _cluster("ManageOwnership", _V2_2),
+    _cluster("CreateResourceGroup", _V2_2),
+    _cluster("DropResourceGroup", _V2_2),
+    _cluster("DescribeResourceGroup", _V2_2),
+    _cluster("ListResourceGroups", _V2_2),
+    _cluster("TransferNode", _V2_2),
+    _cluster("TransferReplica", _V2_2),
+    _cluster("FlushAll", _V2_2),
+    _cluster("CreateDatabase", _V2_2),
+    _cluster("DropDatabase", _V2_2),
+    _cluster("ListDatabases", _V2_2),
+    # 3.0 moved it to the database level; `*.*`, the only scope of this level, is right for it everywhere.
+    _cluster("RenameCollection", _V2_2),
+    _cluster("UpdateResourceGroups", (2, 4)),
+    _cluster("BackupRBAC", (2, 4, 9)),
+    _cluster("RestoreRBAC", (2, 4, 9)),
+    _cluster("CreatePrivilegeGroup", (2, 4, 16)),
+    _cluster("DropPrivilegeGroup", (2, 4, 16)),
+    _cluster("ListPrivilegeGroups", (2, 4, 16)),
+    _cluster("OperatePrivilegeGroup", (2, 4, 16)),
+    _cluster("GetReplicateConfiguration", _V2_6),
+    _cluster("UpdateReplicateConfiguration", _V2_6),
+    _cluster("ListFileResources", _V2_6),
+    _cluster("AddFileResource", _V2_6),
+    _cluster("RemoveFileResource", _V2_6),
+    _cluster("PinSnapshotData", _V3_0),
+    _cluster("UnpinSnapshotData", _V3_0),
+    _cluster("RestoreExternalSnapshot", _V3_0),
+    _cluster("ExportSnapshot", _V3_0),
+    _cluster("Expr", _V3_0),
+    # Built-in groups.
+    _group("ClusterReadOnly", Level.CLUSTER),
+    _group("ClusterReadWrite", Level.CLUSTER),
+    _group("ClusterAdmin", Level.CLUSTER),
+    _group("DatabaseReadOnly", Level.DATABASE),
+    _group("DatabaseReadWrite", Level.DATABASE),
+    _group("DatabaseAdmin", Level.DATABASE),
+    _group("CollectionReadOnly", Level.COLLECTION),
+    _group("CollectionReadWrite", Level.COLLECTION),
+    _group("CollectionAdmin", Level.COLLECTION),
+    # Wildcards: `*` is every privilege of one object type, `All` most of what is Global.
+    _wildcard("*"),
+    _wildcard("All"),
+)
+"""Every row. First versions within 2.4 are those of the protocol; older servers than 2.2 are of no interest."""
+
+_BY_NAME: Final = {row.name: row for row in CATALOGUE}
+_BY_FOLDED_NAME: Final = {row.name.lower(): row.name for row in CATALOGUE}
+
+_OTHER_WORDS: Final = {
+    # The names that the public documentation and other clients use for the built-in groups.
+    "clusterro": "ClusterReadOnly",
+    "clusterrw": "ClusterReadWrite",
+    "dbro": "DatabaseReadOnly",
+    "dbrw": "DatabaseReadWrite",
+    "dbadmin": "DatabaseAdmin",
+    "collro": "CollectionReadOnly",
+    "collrw": "CollectionReadWrite",
+    "colladmin": "CollectionAdmin",
+    # The groups of 2.4.10, across levels. Servers list one of them under another's name, so they have no rows here.
+    "readonly": "CollectionReadOnly",
+    "readwrite": "CollectionReadWrite",
+    "admin": "ClusterAdmin",
+}
+
+_LIKENESS: Final = 0.8
+"""Below this, a guess misleads: `LoadCollection` would become `DropCollection`."""
+
+
+def find(name: str) -> Privilege | None:
+    """Look a privilege up by its exact name; None if it is not known."""
+    return _BY_NAME.get(name)
+
+
+def suggest(name: str) -> str | None:
+    """Say which known name was probably meant; None if nothing comes near."""
+    if name in _BY_NAME:
+        return name
+    folded = "".join(letter for letter in name if letter.isalnum()).lower()
+    for candidate in _without_prefixes(folded):
+        exact = _BY_FOLDED_NAME.get(candidate) or _OTHER_WORDS.get(candidate)
+        if exact is not None:
+            return exact
+    near = difflib.get_close_matches(folded.removeprefix("privilege"), _BY_FOLDED_NAME, n=1, cutoff=_LIKENESS)
+    return _BY_FOLDED_NAME[near[0]] if near else None
+
+
+def _without_prefixes(folded: str) -> tuple[str, str, str]:
+    """Milvus' own constants say PrivilegeSearch and PrivilegeGroupReadOnly; its API says Search and ReadOnly."""
+    bare = folded.removeprefix("privilege")
+    return folded, bare, bare.removeprefix("group")

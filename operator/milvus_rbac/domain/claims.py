@@ -1,0 +1,172 @@
+"""Who asks for what: a resource claims one user or role of one Milvus. Knows nothing of the server's present state."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from milvus_rbac.domain.conditions import Reason, Refusal
+
+
+class Kind(StrEnum):
+    """The custom resources that claim something."""
+
+    USER = "MilvusUser"
+    ROLE = "MilvusRole"
+
+
+class Origin(StrEnum):
+    """How a claimed object came to be ours."""
+
+    CREATED = "Created"
+    ADOPTED = "Adopted"
+
+
+class Adoption(StrEnum):
+    """Whether an object that exists already may be taken over."""
+
+    SAFE = "Safe"
+    """Only when nothing is taken away from anybody."""
+    ALWAYS = "Always"
+    """And make it match, whatever that takes away."""
+    NEVER = "Never"
+    """Leave it alone and say Conflict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A resource in Kubernetes."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretVersion:
+    """Which content of which Secret; never the content."""
+
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRow:
+    """One row of spec.grants."""
+
+    privileges: tuple[str, ...]
+    database: str | None = None
+    collections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRole:
+    """What a MilvusRole asks for."""
+
+    rows: tuple[GrantRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WantedUser:
+    """What a MilvusUser asks for."""
+
+    roles: frozenset[str]
+    password: SecretVersion | None = None
+    rotated: bool = False
+    """The Secret has another version than the one that was last seen in force."""
+    password_refusal: Refusal | None = None
+    """Why there is no password to work with; bindings go on without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One resource's claim on one name in Milvus."""
+
+    ref: Ref
+    object_name: str
+    wanted: WantedRole | WantedUser
+    created_at: str
+    """Kubernetes' creationTimestamp: RFC 3339 in UTC, so text order is time order."""
+    adoption: Adoption = Adoption.SAFE
+    origin: Origin | None = None
+    """From the resource's status: the object is ours. None: we never got that far, or the status was lost."""
+    intended: bool = False
+    """The connection's status says that a create was about to be sent: what exists now is ours."""
+    deleting: bool = False
+    retain: bool = False
+    """On deletion leave everything as it is."""
+    suspended: bool = False
+    refusal: Refusal | None = None
+    """Why the claim is not valid, whatever the server holds."""
+
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """What is claimed."""
+        return (self.ref.kind, self.object_name)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the object, if it exists, came to be ours."""
+        return self.origin is not None or self.intended
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether the object goes with the resource. What was adopted because nothing was lost, stays."""
+        if self.retain:
+            return False
+        return (
+            self.origin is Origin.CREATED
+            or self.intended
+            or (self.is_ours and self.adoption is Adoption.ALWAYS)
+        )
+
+
+def assemble(claims: Iterable[Claim], dirty: Collection[str]) -> tuple[tuple[Claim, Refusal | None], ...]:
+    """Decide who owns what among all claims on one Milvus; answer for the dirty ones (by uid).
+
+    A claim that does not own its name comes with the refusal that says so.
+    """
+    rivals: Mapping[tuple[Kind, str], list[Claim]] = _by_key(claims)
+    answers = []
+    for contenders in rivals.values():
+        if not any(claim.ref.uid in dirty for claim in contenders):
+            continue
+        owner = elect(contenders)
+        answers += [(claim, _standing(claim, owner)) for claim in contenders if claim.ref.uid in dirty]
+    return tuple(answers)
+
+
+def elect(contenders: Iterable[Claim]) -> Claim | None:
+    """Choose the owner of a name: the incumbent stays, else the oldest valid one."""
+    valid = [claim for claim in contenders if claim.refusal is None and (claim.is_ours or not claim.deleting)]
+    return min(
+        valid,
+        key=lambda claim: (claim.origin is None, not claim.intended, claim.created_at, claim.ref.uid),
+        default=None,
+    )
+
+
+def _by_key(claims: Iterable[Claim]) -> Mapping[tuple[Kind, str], list[Claim]]:
+    by_key: defaultdict[tuple[Kind, str], list[Claim]] = defaultdict(list)
+    for claim in claims:
+        by_key[claim.key].append(claim)
+    return by_key
+
+
+def _standing(claim: Claim, owner: Claim | None) -> Refusal | None:
+    if claim.refusal is not None or owner is None:
+        return claim.refusal
+    if owner.ref.uid == claim.ref.uid:
+        return None
+    noun = "user" if claim.ref.kind is Kind.USER else "role"
+    # Messages to one namespace never name what is in another.
+    winner = (
+        f"{owner.ref.kind} {owner.ref.name}"
+        if owner.ref.namespace == claim.ref.namespace
+        else "another namespace"
+    )
+    return Refusal(
+        Reason.CONFLICT,
+        f"The {noun} {claim.object_name} is already claimed by {winner}: delete one of the two resources.",
+    )

@@ -1,0 +1,30 @@
+"""What a password must be before Milvus is asked. Knows the bytes of a Secret's key, and forgets them."""
+
+from milvus_rbac.domain.conditions import Reason, Refusal
+
+MIN_BYTES = 6
+"""proxy.minPasswordLength of every server since 2.2, in bytes of UTF-8."""
+MAX_BYTES = 72
+"""bcrypt takes no more. Servers up to 2.4.17 say 256 and then fail in bcrypt."""
+
+
+def check(value: bytes, where: str) -> Refusal | None:
+    """Say what is wrong with the bytes of a Secret's key; `where` names Secret and key. Nothing is ever stripped."""
+    if not value:
+        return Refusal(Reason.SECRET_EMPTY, f"{where} is empty: put the password there.")
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return Refusal(
+            Reason.SECRET_NOT_UTF8, f"{where} is not UTF-8 text: store the password as plain text."
+        )
+    if value.endswith((b"\n", b"\r")):
+        message = f"{where} ends with a line break: write the password without it (echo -n, or stringData)."
+        return Refusal(Reason.SECRET_TRAILING_NEWLINE, message)
+    if len(value) < MIN_BYTES:
+        message = f"{where} is shorter than {MIN_BYTES} bytes: Milvus takes {MIN_BYTES} to {MAX_BYTES}."
+        return Refusal(Reason.PASSWORD_TOO_SHORT, message)
+    if len(value) > MAX_BYTES:
+        message = f"{where} is longer than {MAX_BYTES} bytes: Milvus takes {MIN_BYTES} to {MAX_BYTES}."
+        return Refusal(Reason.PASSWORD_TOO_LONG, message)
+    return None

@@ -1,0 +1,61 @@
+"""Every error that the doors raise. The class is the policy.
+
+    MilvusRbacError
+    ├── Refused            the server or a rule said no: the reason says why, nothing was changed
+    │   ├── AlreadyExists  somebody won the race of a create: observe again and decide anew, never "success"
+    │   ├── NotFound       what the change is about is gone: observe again
+    │   └── OldPasswordRefused   the password that was believed to be in force is not
+    ├── Unreachable        no answer that means anything; whether a change was made is not known
+    └── InternalError      an answer that nobody expected: a bug, or a server that we do not know
+
+`refusal` of each is what the resource's condition says. Messages never hold a password.
+"""
+
+from milvus_rbac.domain.conditions import Reason, Refusal
+
+
+class MilvusRbacError(Exception):
+    """The base; never raised itself."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(reason, message)
+
+
+class Refused(MilvusRbacError):
+    """A definite no: nothing was changed, and asking the same again gives the same answer."""
+
+
+class AlreadyExists(Refused):
+    """A create met a namesake that was not there when Milvus was observed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.CONFLICT, message)
+
+
+class NotFound(Refused):
+    """A user or role that the change needs is not there any more."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.CONFLICT, message)
+
+
+class OldPasswordRefused(Refused):
+    """The server did not accept the old password, or did not take the caller for a superuser."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.OLD_PASSWORD_UNKNOWN, message)
+
+
+class Unreachable(MilvusRbacError):
+    """Nobody answered in time, or the connection broke: a change may or may not have been made.
+
+    Its reason is Unreachable, CredentialsRejected or TLSMismatch: for all three the connection waits, then tries again.
+    """
+
+
+class InternalError(MilvusRbacError):
+    """An answer that has no place in the rules."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.INTERNAL_ERROR, message)

@@ -1,0 +1,150 @@
+"""Reasons become conditions: what needs somebody first, and no time moves without need."""
+
+import pytest
+
+from milvus_rbac.domain.conditions import (
+    MESSAGE_LIMIT,
+    Condition,
+    Patience,
+    Reason,
+    Refusal,
+    patience,
+    settle,
+    summarize_drift,
+    summarize_password,
+    summarize_ready,
+)
+
+CONFLICT = Refusal(Reason.CONFLICT, "Taken.")
+WAITING = Refusal(Reason.WAITING_FOR_ROLE, "No role yet.")
+SECRET = Refusal(Reason.WAITING_FOR_SECRET, "No Secret yet.")
+SUSPENDED = Refusal(Reason.SUSPENDED, "Suspended.")
+
+
+def test_every_reason_waits_for_something_or_nothing() -> None:
+    assert {reason for reason in Reason if patience(reason) is Patience.QUIET} == {
+        Reason.READY,
+        Reason.SUSPENDED,
+        Reason.OBSERVED,
+    }
+    assert {reason for reason in Reason if patience(reason) is Patience.WAITING} == {
+        Reason.WAITING_FOR_SECRET,
+        Reason.WAITING_FOR_ROLE,
+        Reason.WAITING_FOR_CONNECTION,
+        Reason.UNREACHABLE,
+        Reason.DELETION_BLOCKED,
+        Reason.INTERNAL_ERROR,
+    }
+
+
+@pytest.mark.parametrize(
+    ("refusals", "reason", "message", "beside"),
+    [
+        pytest.param([], Reason.READY, "Well.", [], id="nothing refused is ready"),
+        pytest.param([CONFLICT], Reason.CONFLICT, "Taken.", ["Stalled"], id="somebody has to do something"),
+        pytest.param(
+            [WAITING], Reason.WAITING_FOR_ROLE, "No role yet.", ["Reconciling"], id="it may heal by itself"
+        ),
+        pytest.param([SUSPENDED], Reason.SUSPENDED, "Suspended.", [], id="it is as somebody asked for"),
+        pytest.param(
+            [WAITING, CONFLICT],
+            Reason.CONFLICT,
+            "Taken. No role yet.",
+            ["Stalled"],
+            id="what needs somebody comes first",
+        ),
+        pytest.param(
+            [SECRET, WAITING],
+            Reason.WAITING_FOR_SECRET,
+            "No Secret yet. No role yet.",
+            ["Reconciling"],
+            id="else the first comes first",
+        ),
+        pytest.param(
+            [WAITING, WAITING],
+            Reason.WAITING_FOR_ROLE,
+            "No role yet.",
+            ["Reconciling"],
+            id="nothing is said twice",
+        ),
+    ],
+)
+def test_ready_says_what_is_in_the_way(
+    refusals: list[Refusal], reason: Reason, message: str, beside: list[str]
+) -> None:
+    ready, *others = summarize_ready(refusals, "Well.", 4)
+    assert (ready.type, ready.status) == ("Ready", "False" if refusals else "True")
+    assert (ready.reason, ready.message, ready.observed_generation) == (reason, message, 4)
+    assert [(one.type, one.status, one.reason, one.message) for one in others] == [
+        (kind, "True", reason, message) for kind in beside
+    ]
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [(MESSAGE_LIMIT, MESSAGE_LIMIT), (MESSAGE_LIMIT + 1, MESSAGE_LIMIT), (10_000, MESSAGE_LIMIT)],
+)
+def test_a_message_is_cut_to_what_a_status_takes(length: int, said: int) -> None:
+    (ready,) = summarize_ready((), "x" * length, 1)
+    assert len(ready.message) == said
+    assert ready.message.endswith("…") == (length > said)
+
+
+def test_the_password_is_in_force_or_says_why_not() -> None:
+    good, bad = summarize_password(None, 2), summarize_password(CONFLICT, 2)
+    assert (good.type, good.status, good.reason) == ("PasswordSynced", "True", "Ready")
+    assert (bad.type, bad.status, bad.reason, bad.message) == (
+        "PasswordSynced",
+        "False",
+        "Conflict",
+        "Taken.",
+    )
+
+
+def test_drift_is_counted() -> None:
+    none, some = summarize_drift((), 2), summarize_drift(["a", "b"], 2)
+    assert (none.type, none.status, none.reason) == ("Drifted", "False", "Observed")
+    assert (some.status, some.reason) == ("True", "Observed")
+    assert some.message.startswith("2 ")
+
+
+EARLY, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+
+
+def condition(status: str, reason: str = "Ready", time: str = "", kind: str = "Ready") -> Condition:
+    return Condition(kind, status, reason, "", 1, time)
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "time", "reason"),
+    [
+        ([], condition("True"), NOW, "the first time"),
+        ([condition("True", time=EARLY)], condition("True"), EARLY, "nothing moved"),
+        (
+            [condition("False", "Conflict", EARLY)],
+            condition("False", "Contested"),
+            EARLY,
+            "another reason is no transition",
+        ),
+        ([condition("False", "Conflict", EARLY)], condition("True"), NOW, "the status moved"),
+        (
+            [condition("True", kind="Stalled", time=EARLY)],
+            condition("True"),
+            NOW,
+            "another condition's time is not its own",
+        ),
+        ([condition("True")], condition("True"), NOW, "one without a time never had one"),
+    ],
+)
+def test_the_time_moves_where_the_status_does(
+    before: list[Condition], wanted: Condition, time: str, reason: str
+) -> None:
+    (settled,) = settle(before, [wanted], NOW)
+    assert settled.last_transition_time == time, reason
+    assert (settled.status, settled.reason) == (wanted.status, wanted.reason)
+
+
+def test_conditions_come_in_the_order_of_their_names_and_no_longer_true_ones_go() -> None:
+    before = [condition("True", "Conflict", EARLY, "Stalled")]
+    wanted = [condition("True"), condition("True", kind="PasswordSynced")]
+    assert [one.type for one in settle(before, wanted, NOW)] == ["PasswordSynced", "Ready"]
