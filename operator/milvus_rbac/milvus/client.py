@@ -1,0 +1,50 @@
+"""The door to a real Milvus: one channel with the operator's account, speaking the V1 dialect.
+
+Knows no resources, no Kubernetes and no rules. One attempt per call; passwords are revealed right before the wire.
+"""
+
+from collections.abc import Callable
+
+from milvus_rbac.domain.changes import Change
+from milvus_rbac.domain.state import Scope, State
+from milvus_rbac.milvus import features, read, requests
+from milvus_rbac.milvus.endpoint import Endpoint
+from milvus_rbac.milvus.port import Address, Credentials, Features, Wallet
+from milvus_rbac.milvus.session import Session
+from milvus_rbac.milvus.write import Writer
+
+
+class MilvusClient:
+    """The port `Milvus` for real servers."""
+
+    def __init__(self, address: Address, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._session = Session(Endpoint.of(address), credentials)
+        self._features: Features | None = None
+
+    async def greet(self) -> Features:
+        """Log in and find out what the server is; what is found shapes later reads."""
+        self._features = await features.learn(self._session, self._credentials)
+        return self._features
+
+    async def observe(self, scope: Scope, wallet: Wallet) -> State:
+        """Read the slice that the scope names."""
+        learned = self._features or await self.greet()
+        return await read.observe(self._session, learned, scope, wallet)
+
+    async def perform(self, change: Change, wallet: Wallet, may_write: Callable[[], None]) -> None:
+        """Carry out one change; each of its writes asks first."""
+        await Writer(self._session, wallet, may_write).perform(change)
+
+    async def close(self) -> None:
+        """Close the channel; calls under way end as unreachable."""
+        await self._session.close()
+
+
+async def bootstrap(address: Address, wanted: Credentials, may_write: Callable[[], None]) -> None:
+    """Give root of a fresh server the wanted password, instead of the one that the whole world knows."""
+    async with Session(Endpoint.of(address), features.DEFAULT_ROOT) as session:
+        await session.log_in()
+        may_write()
+        request = requests.update_password(wanted.username, features.DEFAULT_ROOT.password, wanted.password)
+        await session.write("UpdateCredential", request)

@@ -1,0 +1,134 @@
+"""Finding out, by asking, what a server can do and how it is set up. A new Milvus is a line here."""
+
+import re
+import secrets
+from typing import Final
+
+from milvus_rbac.domain.catalogue import find
+from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.domain.state import (
+    ADMIN_ROLE,
+    ANY,
+    DEFAULT_DATABASE,
+    PUBLIC_ROLE,
+    ROOT_USER,
+    Grant,
+    PasswordVerdict,
+)
+from milvus_rbac.errors import Refused
+from milvus_rbac.milvus import requests
+from milvus_rbac.milvus.port import Credentials, Features, Password
+from milvus_rbac.milvus.read import grants_in, try_login
+from milvus_rbac.milvus.session import Session
+
+DEFAULT_ROOT: Final = Credentials(ROOT_USER, Password("Milvus"))
+"""What every fresh Milvus lets in."""
+
+_NEEDED: Final = (
+    "CreateOwnership", "DropOwnership", "SelectOwnership", "ManageOwnership", "SelectUser", "UpdateUser",
+)  # fmt: skip
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+_COMPANIONS: Final = (2, 3, 6)
+_WILDCARD_DATABASE: Final = (2, 4, 1)
+_PRIVILEGE_GROUPS: Final = (2, 4, 18)
+
+
+def parse_version(text: str) -> tuple[int, ...] | None:
+    """Read a version; None for builds without a stamp, which say "unknown" or nothing."""
+    match = _VERSION.match(text)
+    return tuple(int(part) for part in match.groups() if part) if match else None
+
+
+async def learn(session: Session, own: Credentials) -> Features:
+    """Ask a server what it is, after a login that proves the account."""
+    version = await session.log_in()
+    sees_users = await _sees_users(session)
+    authorization = await _checks_logins(session)
+    groups = await _has_privilege_groups(session, parse_version(version))
+    wildcard = groups or _is_at_least(version, _WILDCARD_DATABASE, unknown=False)
+    return Features(
+        version=version,
+        authorization=authorization,
+        missing_privileges=await _missing(session, own.username, sees_users, wildcard)
+        if authorization
+        else (),
+        root_password_is_default=await _root_is_open(session, own, authorization),
+        # A build without a stamp is taken to be newer than January 2024: believing in companions that are not there
+        # leaves rights that were granted by name, not believing in those that are there would fight the server.
+        companions=_is_at_least(version, _COMPANIONS, unknown=True),
+        privilege_groups=groups,
+        wildcard_database_lists_all=wildcard,
+    )
+
+
+def _is_at_least(version: str, wanted: tuple[int, ...], *, unknown: bool) -> bool:
+    parsed = parse_version(version)
+    return unknown if parsed is None else parsed >= wanted
+
+
+async def _sees_users(session: Session) -> bool:
+    """Read something that needs the coordinator: GetVersion answers before Milvus is ready."""
+    try:
+        await session.read("ListCredUsers", requests.all_users())
+    except Refused as error:
+        if error.refusal.reason is Reason.MISSING_PRIVILEGES:
+            return False
+        raise
+    return True
+
+
+async def _checks_logins(session: Session) -> bool:
+    """Log in as somebody who cannot exist: with authorization off, everybody is let in."""
+    nobody = Credentials(f"nobody_{secrets.token_hex(8)}", Password(secrets.token_urlsafe(24)))
+    return await try_login(session, nobody) is not PasswordVerdict.IN_FORCE
+
+
+async def _root_is_open(session: Session, own: Credentials, authorization: bool) -> bool:
+    if own == DEFAULT_ROOT:
+        return True
+    # As root with another password there is nothing to try; with authorization off nothing would be proven.
+    if own.username == ROOT_USER or not authorization:
+        return False
+    return await try_login(session, DEFAULT_ROOT) is PasswordVerdict.IN_FORCE
+
+
+async def _has_privilege_groups(session: Session, version: tuple[int, ...] | None) -> bool:
+    """OperatePrivilegeV2 itself cannot be asked: without all its fields it kills the proxy of every version."""
+    try:
+        await session.read("ListPrivilegeGroups", requests.all_groups())
+    except Refused as error:
+        if error.refusal.reason is Reason.UNSUPPORTED_BY_SERVER:
+            return False
+    # 2.4.16 and 2.4.17 have groups, but no call to grant them.
+    return version is None or version >= _PRIVILEGE_GROUPS
+
+
+async def _missing(session: Session, user: str, sees_users: bool, wildcard: bool) -> tuple[str, ...]:
+    """Compare what the account holds with what the calls need. Everybody may read this much about himself."""
+    if user == ROOT_USER and sees_users:  # root's power is its name, except with rootShouldBindRole
+        return ()
+    # Servers that list grants database by database want a privilege for listing the databases too.
+    needed = _NEEDED if wildcard else (*_NEEDED, "ListDatabases")
+    reply = await session.read("SelectUser", requests.one_user(user))
+    roles = {role.name for result in reply.results for role in result.roles if role.name} | {PUBLIC_ROLE}
+    if ADMIN_ROLE in roles:
+        return ()
+    held = [await grants_in(session, role, (ANY, DEFAULT_DATABASE)) for role in sorted(roles)]
+    # On `*`, 2.3.5 takes the grant of All and gives nothing for it; 3.0 judges cluster calls on `*` only.
+    all_in = ANY if wildcard else DEFAULT_DATABASE
+    return tuple(
+        name for name in needed if not any(_gives(grant, name, all_in) for grant in frozenset().union(*held))
+    )
+
+
+def _gives(grant: Grant, name: str, all_in: str) -> bool:
+    """Say whether a grant allows a call that is made without a database, which Milvus judges in `default`."""
+    row = find(name)
+    if row is None or grant.database not in {ANY, DEFAULT_DATABASE} or grant.object_name != ANY:
+        return False
+    if grant.privilege == "All":
+        return grant.database == all_in
+    # Who may list its members is another question, so a group of somebody's own is believed to give what is needed.
+    if grant.privilege == "ClusterAdmin" or find(grant.privilege) is None:
+        return True
+    return grant.object_type == row.object_type and grant.privilege in {name, ANY}

@@ -1,0 +1,105 @@
+"""What the engine may ask of a Milvus. The client implements it for real servers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from milvus_rbac.domain.changes import Change
+from milvus_rbac.domain.state import Scope, State
+
+WRITE_SECONDS = 30.0
+"""How long one write may take (a roll of the server's log holds one for 5 s on 2.6 and 3.0); the Lease must last longer."""
+
+
+class Password:
+    """A password's text, held so that no log line, traceback or repr shows it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the text away; only the client calls this, right before the wire."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Password(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Password) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The operator's own account on a server."""
+
+    username: str
+    password: Password
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is and how to speak to it."""
+
+    uri: str
+    ca_pem: bytes | None = None
+    """The CA to trust for https; None trusts the system's."""
+    server_name: str | None = None
+    """The name that the server's certificate must carry, where it differs from the URI's host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """The password texts that one round may need, by user name. They live here and in Secrets only."""
+
+    wanted: Mapping[str, Password] = field(default_factory=dict)
+    old: Mapping[str, Password] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a server can do and how it is set up, found by asking it."""
+
+    version: str
+    """As the server gives it; builds without a stamp say "unknown"."""
+    authorization: bool
+    """False: any password logs in (common.security.authorizationEnabled is off)."""
+    missing_privileges: Sequence[str] = ()
+    """Privileges that the operator's account lacks."""
+    root_password_is_default: bool = False
+    companions: bool = False
+    """Load and Flush come with companions (Milvus 2.3.6 and later)."""
+    privilege_groups: bool = False
+    """OperatePrivilegeV2 and privilege groups are there (2.4.18, 2.5 and later): not spoken yet."""
+    wildcard_database_lists_all: bool = False
+    """SelectGrant with database `*` lists the grants of all databases (2.4.1 and later)."""
+
+
+class Milvus(Protocol):
+    """One server, reached with the operator's account. Every call is one attempt; retrying is the round's.
+
+    Raises:
+        Refused: the server said no, and why.
+        Unreachable: no answer that means anything.
+        InternalError: an answer that nobody expected.
+    """
+
+    async def greet(self) -> Features:
+        """Log in and find out what the server is. Raises Unreachable with the reason when that fails."""
+        ...
+
+    async def observe(self, scope: Scope, wallet: Wallet) -> State:
+        """Read users, roles, bindings, and the details that the scope names; passwords are tried with the wallet's."""
+        ...
+
+    async def perform(self, change: Change, wallet: Wallet, may_write: Callable[[], None]) -> None:
+        """Carry out one change. `may_write` is called right before every single write and raises to forbid it."""
+        ...
+
+    async def close(self) -> None:
+        """Close the channel."""
+        ...

@@ -1,0 +1,98 @@
+"""The messages of the V1 dialect, which every server from 2.2 to 3.0 understands."""
+
+from typing import Any
+
+from milvus_rbac.domain.state import Grant
+from milvus_rbac.milvus.port import Password
+from milvus_rbac.milvus.session import encode
+from milvus_rbac.milvus.stubs import milvus_pb2 as pb
+
+
+def create_user(user: str, password: Password) -> Any:
+    """Ask for a new user."""
+    return pb.CreateCredentialRequest(username=user, password=encode(password.reveal()))
+
+
+def update_password(user: str, old: Password, new: Password) -> Any:
+    """Ask for a new password in place of the old one; superusers may send an empty old one."""
+    return pb.UpdateCredentialRequest(
+        username=user, oldPassword=encode(old.reveal()), newPassword=encode(new.reveal())
+    )
+
+
+def drop_user(user: str) -> Any:
+    """Ask to drop a user; one that is not there is no error."""
+    return pb.DeleteCredentialRequest(username=user)
+
+
+def create_role(role: str) -> Any:
+    """Ask for a new role."""
+    return pb.CreateRoleRequest(entity=pb.RoleEntity(name=role))
+
+
+def drop_role(role: str) -> Any:
+    """Ask to drop a role without grants; never by force, which would take what was not seen."""
+    return pb.DropRoleRequest(role_name=role)
+
+
+def bind(user: str, role: str) -> Any:
+    """Ask to add a user to a role."""
+    return pb.OperateUserRoleRequest(username=user, role_name=role, type=pb.OperateUserRoleType.AddUserToRole)
+
+
+def unbind(user: str, role: str) -> Any:
+    """Ask to remove a user from a role."""
+    return pb.OperateUserRoleRequest(
+        username=user, role_name=role, type=pb.OperateUserRoleType.RemoveUserFromRole
+    )
+
+
+def give(role: str, grant: Grant) -> Any:
+    """Ask to grant."""
+    return pb.OperatePrivilegeRequest(entity=_entity(role, grant), type=pb.OperatePrivilegeType.Grant)
+
+
+def revoke(role: str, grant: Grant) -> Any:
+    """Ask to revoke."""
+    return pb.OperatePrivilegeRequest(entity=_entity(role, grant), type=pb.OperatePrivilegeType.Revoke)
+
+
+def grants_of(role: str, database: str) -> Any:
+    """Ask for the grants of a role in one database, and those on all of them."""
+    return pb.SelectGrantRequest(entity=pb.GrantEntity(role=pb.RoleEntity(name=role), db_name=database))
+
+
+def one_user(user: str) -> Any:
+    """Ask for a user and the names of its roles."""
+    return pb.SelectUserRequest(user=pb.UserEntity(name=user), include_role_info=True)
+
+
+def all_roles() -> Any:
+    """Ask for every role and who holds it: two range reads for the server, where asking users is one per user."""
+    return pb.SelectRoleRequest(include_user_info=True)
+
+
+def all_users() -> Any:
+    """Ask for the names of all users."""
+    return pb.ListCredUsersRequest()
+
+
+def all_databases() -> Any:
+    """Ask for the names of all databases."""
+    return pb.ListDatabasesRequest()
+
+
+def all_groups() -> Any:
+    """Ask for the privilege groups."""
+    return pb.ListPrivilegeGroupsRequest()
+
+
+def _entity(role: str, grant: Grant) -> Any:
+    # The database is always said: left out, V1 takes the connection's and V2 another one, depending on the version.
+    return pb.GrantEntity(
+        role=pb.RoleEntity(name=role),
+        object=pb.ObjectEntity(name=grant.object_type),
+        object_name=grant.object_name,
+        db_name=grant.database,
+        grantor=pb.GrantorEntity(privilege=pb.PrivilegeEntity(name=grant.privilege)),
+    )

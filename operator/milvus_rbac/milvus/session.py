@@ -1,0 +1,84 @@
+"""One account on one channel: calls that either give a reply or raise what errors.py knows."""
+
+import asyncio
+import base64
+from typing import Any, Final, Self
+
+from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.errors import Unreachable
+from milvus_rbac.milvus import translate
+from milvus_rbac.milvus.endpoint import Endpoint, open_channel, speaks_tls
+from milvus_rbac.milvus.port import WRITE_SECONDS, Credentials
+from milvus_rbac.milvus.stubs import MilvusServiceStub, grpc, milvus_pb2
+
+LOGIN_SECONDS: Final = 5.0
+READ_SECONDS: Final = 10.0
+
+
+class Session:
+    """A channel of its own for one account; to be closed."""
+
+    def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
+        self.endpoint = endpoint
+        token = encode(f"{credentials.username}:{credentials.password.reveal()}")
+        self._metadata = (("authorization", token),)
+        self._channel = open_channel(endpoint)
+        self._stub = MilvusServiceStub(self._channel)
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection, and every call that is under way."""
+        self._closed = True
+        await self._channel.close()
+
+    async def read(self, method: str, request: Any) -> Any:
+        """Ask something."""
+        return await self._call(method, request, READ_SECONDS)
+
+    async def write(self, method: str, request: Any) -> None:
+        """Change something: one attempt."""
+        await self._call(method, request, WRITE_SECONDS)
+
+    async def log_in(self) -> str:
+        """Prove the credentials with the one call that needs no privilege and no other part of Milvus; its version."""
+        try:
+            reply = await self._call("GetVersion", milvus_pb2.GetVersionRequest(), LOGIN_SECONDS)
+        except Unreachable as error:
+            may_want_tls = error.refusal.reason is Reason.UNREACHABLE and not self.endpoint.secure
+            if may_want_tls and await speaks_tls(self.endpoint):
+                raise translate.tls_wanted(self.endpoint) from None
+            raise
+        return str(reply.version)
+
+    async def _call(self, method: str, request: Any, timeout: float) -> Any:
+        try:
+            if self._closed:
+                raise _closed(self.endpoint)
+            reply = await getattr(self._stub, method)(request, metadata=self._metadata, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            # Not chained: gRPC's own text says the same with noise.
+            raise translate.from_rpc(error.code(), error.details() or "", self.endpoint) from None
+        except asyncio.CancelledError:
+            # Closing a channel looks like a cancellation to the tasks that wait on it.
+            if self._closed:
+                raise _closed(self.endpoint) from None
+            raise
+        status = getattr(reply, "status", reply)
+        if status.error_code or status.code:
+            raise translate.from_status(status)
+        return reply
+
+
+def encode(text: str) -> str:
+    """Encode as Milvus wants passwords and tokens on the wire."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def _closed(endpoint: Endpoint) -> Unreachable:
+    return Unreachable(Reason.UNREACHABLE, f"The operator closed its connection to {endpoint.name}.")

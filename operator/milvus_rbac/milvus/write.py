@@ -1,0 +1,107 @@
+"""Carrying out one change, call by call. Decides nothing; asks before each write whether it still may."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from milvus_rbac.domain.changes import (
+    BindRole,
+    Change,
+    CreateRole,
+    CreateUser,
+    DropRole,
+    DropUser,
+    GrantPrivilege,
+    PasswordMeans,
+    RecreateUser,
+    RevokePrivilege,
+    UnbindRole,
+    UpdatePassword,
+)
+from milvus_rbac.errors import InternalError, NotFound, OldPasswordRefused
+from milvus_rbac.milvus import requests
+from milvus_rbac.milvus.port import Password, Wallet
+from milvus_rbac.milvus.session import Session
+
+
+class Writer:
+    """The writes of one change, with the passwords that it needs."""
+
+    def __init__(self, session: Session, wallet: Wallet, may_write: Callable[[], None]) -> None:
+        self._session = session
+        self._wallet = wallet
+        self._may_write = may_write
+
+    async def perform(self, change: Change) -> None:  # noqa: C901 - one arm for each verb, and mypy misses none
+        """Carry the change out."""
+        match change:
+            case CreateRole(role):
+                await self._write("CreateRole", requests.create_role(role))
+            case DropRole(role):
+                await self._write("DropRole", requests.drop_role(role))
+            case GrantPrivilege(role, grant):
+                await self._write("OperatePrivilege", requests.give(role, grant))
+            case RevokePrivilege():
+                await self._revoke(change)
+            case CreateUser(user):
+                await self._create_user(user)
+            case DropUser(user):
+                await self._write("DeleteCredential", requests.drop_user(user))
+            case UpdatePassword(user, means):
+                await self._update_password(user, means)
+            case RecreateUser():
+                await self._recreate(change)
+            case BindRole(user, role):
+                await self._write("OperateUserRole", requests.bind(user, role))
+            case UnbindRole(user, role):
+                await self._write("OperateUserRole", requests.unbind(user, role))
+
+    async def _write(self, method: str, request: Any) -> None:
+        self._may_write()
+        await self._session.write(method, request)
+
+    async def _revoke(self, change: RevokePrivilege) -> None:
+        await self._write("OperatePrivilege", requests.revoke(change.role, change.grant))
+        for companion in sorted(change.give_again):
+            await self._write("OperatePrivilege", requests.give(change.role, companion))
+
+    async def _create_user(self, user: str) -> None:
+        await self._write("CreateCredential", requests.create_user(user, _text(self._wallet.wanted, user)))
+
+    async def _update_password(self, user: str, means: PasswordMeans) -> None:
+        new = _text(self._wallet.wanted, user)
+        old = await self._old_password(user, means)
+        await self._write("UpdateCredential", requests.update_password(user, old, new))
+
+    async def _old_password(self, user: str, means: PasswordMeans) -> Password:
+        match means:
+            case PasswordMeans.KNOWN_TEXT:
+                if user not in self._wallet.old:
+                    raise OldPasswordRefused(f"The old password of user {user} is not known.")
+                return self._wallet.old[user]
+            case PasswordMeans.SUPERUSER:
+                # Before 2.6.6 the update of a superuser creates a user that is not there.
+                await self._must_exist(user)
+                return Password("")
+
+    async def _must_exist(self, user: str) -> None:
+        reply = await self._session.read("SelectUser", requests.one_user(user))
+        if not any(result.user.name == user for result in reply.results):
+            raise NotFound(f"The user {user} is not in Milvus any more.")
+
+    async def _recreate(self, change: RecreateUser) -> None:
+        # The server checks the new password first, and may take us for a superuser by now: nothing is dropped in vain.
+        with contextlib.suppress(OldPasswordRefused):
+            await self._update_password(change.user, PasswordMeans.SUPERUSER)
+            return
+        await self._write("DeleteCredential", requests.drop_user(change.user))
+        await self._create_user(change.user)
+        for role in sorted(change.roles):
+            await self._write("OperateUserRole", requests.bind(change.user, role))
+
+
+def _text(texts: Mapping[str, Password], user: str) -> Password:
+    text = texts.get(user)
+    if text is None:
+        raise InternalError(f"A change of the password of user {user} came without the password.")
+    return text
