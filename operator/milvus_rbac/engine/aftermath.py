@@ -1,0 +1,195 @@
+"""What follows from a round: what was learned, who is let go, what each resource is told, who has to be looked at again."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+
+from milvus_rbac.domain.changes import (
+    Change,
+    CreateRole,
+    CreateUser,
+    DropRole,
+    DropUser,
+    PasswordMeans,
+    RecreateUser,
+    UpdatePassword,
+)
+from milvus_rbac.domain.claims import Kind, WantedUser
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.state import PasswordVerdict
+from milvus_rbac.engine.batch import Batch, Site
+from milvus_rbac.engine.dirty import Dirty
+from milvus_rbac.engine.performing import Outcome
+from milvus_rbac.engine.reports import pending_report, report, should_retry
+from milvus_rbac.engine.round import Result
+from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.telling import Teller
+from milvus_rbac.engine.together import together
+from milvus_rbac.engine.tools import RETRY_LATER, Tools
+from milvus_rbac.engine.vault import Vault
+from milvus_rbac.errors import AlreadyExists, InternalError, MilvusRbacError, OldPasswordRefused, Refused
+from milvus_rbac.kube.errors import ClusterRefused
+
+logger = logging.getLogger(__name__)
+
+MOST_RETRIES = 3
+"""How often running a claim is decided anew at once because the world was not as observed."""
+
+
+class Aftermath:
+    """The memory that one connection's rounds leave behind, and how it is used."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        vault: Vault,
+        dirty: Dirty,
+        teller: Teller,
+    ) -> None:
+        self.superuser: bool | None = None
+        """Whether the operator's account changes passwords without the old one; None: not tried yet."""
+        self._tools = tools
+        self._vault = vault
+        self._dirty = dirty
+        self._teller = teller
+        self._waiting: defaultdict[str, set[str]] = defaultdict(set)
+        self._crowded_out: set[str] = set()
+        self._retries: defaultdict[str, int] = defaultdict(int)
+
+    async def settle(self, result: Result, batch: Batch, terms: Terms, site: Site) -> None:
+        """Do everything that follows from what a round did."""
+        self._count(result, "/".join(site.connection))
+        for plan in result.plans:
+            self._learn(plan, result, batch)
+        self._arrange(result, site)
+        for uid in batch.entries.keys() - {plan.claim.ref.uid for plan in result.plans}:
+            self._dirty.mark_later(uid, RETRY_LATER)  # it could not be held, or its intent not be written
+        await together(self._conclude(plan, result, batch, terms, site) for plan in result.plans)
+
+    # --- one claim
+
+    async def _conclude(
+        self, plan: ClaimPlan, result: Result, batch: Batch, terms: Terms, site: Site
+    ) -> None:
+        entry = self._tools.store.entries.get(plan.claim.ref.uid)
+        if entry is None:
+            return
+        if entry.trigger != batch.entries[entry.uid].trigger:
+            # It was changed while the round ran: the next one tells. What was created is in the intents.
+            self._dirty.mark({entry.uid})
+            return
+        try:
+            await self._say(entry, plan, result, terms, site)
+        except ClusterRefused as refusal:
+            # What can't be written of one resource must not keep the others of its round from being served.
+            logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal)
+            self._dirty.mark_later(entry.uid, RETRY_LATER)
+
+    async def _say(self, entry: Entry, plan: ClaimPlan, result: Result, terms: Terms, site: Site) -> None:
+        uid, outcome = entry.uid, result.outcome
+        if outcome.trouble is not None and not outcome.is_complete(plan):
+            self._dirty.mark({uid})
+        elif should_retry(outcome, uid) and self._retries[uid] < MOST_RETRIES:
+            self._retries[uid] += 1
+            self._dirty.mark({uid})
+        elif plan.claim.deleting:
+            await self._conclude_deletion(entry, plan, result)
+        else:
+            self._retries.pop(uid, None)
+            await self._teller.tell(
+                entry, report(entry, plan, outcome, result.observed, terms, site.endpoint)
+            )
+
+    async def _conclude_deletion(self, entry: Entry, plan: ClaimPlan, result: Result) -> None:
+        if result.outcome.is_complete(plan):
+            await self._tools.release(entry, left_behind=plan.left_behind)
+            return
+        _, error = result.outcome.failed[entry.uid][0]
+        message = f"Milvus refused to drop it: {error.refusal.message}"
+        await self._teller.tell(entry, pending_report(entry, Refusal(Reason.DELETION_BLOCKED, message)))
+        self._dirty.mark_later(entry.uid, RETRY_LATER)
+
+    def _arrange(self, result: Result, site: Site) -> None:
+        """Arrange who is looked at again before the interval is over, and who waits for which role."""
+        gone = {change.role for change in _done(result) if isinstance(change, DropRole)}
+        made = {change.role for change in _done(result) if isinstance(change, CreateRole)}
+        there = (result.observed.roles.keys() | made) - gone
+        for role in self._waiting.keys() & there:
+            self._dirty.mark(self._waiting.pop(role))
+        for plan in result.plans:
+            uid = plan.claim.ref.uid
+            errors = [error for _, error in result.outcome.failed[uid]]
+            dropped_perhaps = any(isinstance(one, RecreateUser) for one, _ in result.outcome.failed[uid])
+            if dropped_perhaps or any(isinstance(error, InternalError) for error in errors):
+                self._dirty.mark_later(uid, RETRY_LATER)
+            if any(error.refusal.reason is Reason.LIMIT_REACHED for error in errors):
+                self._crowded_out.add(uid)
+            if isinstance(plan.claim.wanted, WantedUser) and not plan.claim.deleting:
+                for role in plan.claim.wanted.roles - there:
+                    self._waiting[role].add(uid)
+        if any(isinstance(change, DropUser | DropRole) for change in _done(result)):
+            self._dirty.mark(self._crowded_out)  # there is room now
+            self._crowded_out.clear()
+        if gone:
+            users = self._tools.store.claimants(site.connection)
+            self._dirty.mark(entry.uid for entry in users if gone & _roles_of(entry))
+
+    # --- what was learned
+
+    def _learn(self, plan: ClaimPlan, result: Result, batch: Batch) -> None:
+        uid, name = plan.claim.ref.uid, plan.claim.object_name
+        if plan.claim.ref.kind is not Kind.USER or uid not in batch.readings:
+            return
+        text = batch.readings[uid].password
+        for change in result.outcome.done[uid]:
+            if isinstance(change, UpdatePassword) and change.means is PasswordMeans.SUPERUSER:
+                self.superuser = True
+            if text is not None and isinstance(change, CreateUser | UpdatePassword | RecreateUser):
+                self._vault.remember(uid, text)
+        for change, error in result.outcome.failed[uid]:
+            self._learn_from(uid, name, change, error, batch)
+        user = result.observed.users.get(name)
+        if text is not None and user is not None and user.password is PasswordVerdict.IN_FORCE:
+            self._vault.remember(uid, text)
+
+    def _learn_from(self, uid: str, name: str, change: object, error: MilvusRbacError, batch: Batch) -> None:
+        if not isinstance(change, UpdatePassword) or not isinstance(error, OldPasswordRefused):
+            return
+        if change.means is PasswordMeans.SUPERUSER:
+            self.superuser = False
+        elif name in batch.wallet.old:
+            self._vault.distrust(uid, batch.wallet.old[name])
+
+    def _count(self, result: Result, label: str) -> None:
+        outcome = result.outcome
+        for changes in outcome.done.values():
+            for change in changes:
+                self._tools.metrics.changes.labels(label, type(change).__name__, "done").inc()
+        for failures in outcome.failed.values():
+            for change, _ in failures:
+                self._tools.metrics.changes.labels(label, type(change).__name__, "failed").inc()
+
+
+def _roles_of(entry: Entry) -> set[str]:
+    return set(entry.status.get("roles") or ())
+
+
+def _done(result: Result) -> Iterator[Change]:
+    return (change for changes in result.outcome.done.values() for change in changes)
+
+
+def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:
+    """Name the claims (by uid) whose create the server refused: nothing of theirs is there.
+
+    "Already exists" proves nothing where an earlier round intended the same create: its answer was lost, and it may be
+    that create which exists.
+    """
+    return frozenset(
+        uid
+        for uid, failures in outcome.failed.items()
+        for change, error in failures
+        if isinstance(change, CreateUser | CreateRole) and isinstance(error, Refused)
+        if not (isinstance(error, AlreadyExists) and uid in intended)
+    )

@@ -1,0 +1,116 @@
+"""Gather what one round needs: which claims, their Secrets' texts, what is agreed with the connection's owner."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from milvus_rbac.domain.claims import Claim, Kind, WantedUser, assemble
+from milvus_rbac.domain.conditions import Refusal
+from milvus_rbac.domain.lower import Terms
+from milvus_rbac.engine.claiming import claim_of, granted_databases, rotated
+from milvus_rbac.engine.connecting import Link
+from milvus_rbac.engine.store import Entry, Name, Store
+from milvus_rbac.engine.together import together
+from milvus_rbac.engine.vault import Reading, Vault
+from milvus_rbac.kinds import MilvusConnection, MilvusUser
+from milvus_rbac.kinds.connection import Mode
+from milvus_rbac.milvus.port import Password, Wallet
+
+READ_WIDTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The claims of one round with everything that was read for them."""
+
+    assembled: tuple[tuple[Claim, Refusal | None], ...]
+    readings: Mapping[str, Reading]
+    """By claim uid, for the users that own their name."""
+    wallet: Wallet
+    databases: Mapping[str, frozenset[str]]
+    entries: Mapping[str, Entry]
+    """The resources as they were when the round began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One server as claims see it."""
+
+    connection: Name
+    connection_uid: str
+    endpoint: str
+    endpoints: Collection[str]
+    """Its identity and its former ones."""
+    operator_account: str
+    intents: Collection[str]
+
+
+async def gather_batch(
+    chosen: Sequence[Entry], claimants: Sequence[Entry], site: Site, store: Store, vault: Vault
+) -> Batch:
+    """Assemble the chosen claims among all claimants, then read the Secrets of those that own their name."""
+    claims = [claim_of(entry, site.endpoints, site.operator_account, site.intents) for entry in claimants]
+    entries = {entry.uid: entry for entry in chosen}
+    assembled = assemble(claims, entries.keys())
+    owners = [claim for claim, refusal in assembled if refusal is None and _needs_secret(claim)]
+    readings = await _read_all([entries[claim.ref.uid] for claim in owners], store, vault)
+    wanted: dict[str, Password] = {}
+    old: dict[str, Password] = {}
+    for claim in owners:
+        reading = readings[claim.ref.uid]
+        if reading.password is not None:
+            wanted[claim.object_name] = reading.password
+        if (text := vault.old(claim.ref.uid, reading)) is not None:
+            old[claim.object_name] = text
+    return Batch(
+        tuple((_with_reading(claim, entries, readings, vault), refusal) for claim, refusal in assembled),
+        readings,
+        Wallet(wanted, old),
+        {uid: granted_databases(entry) for uid, entry in entries.items()},
+        entries,
+    )
+
+
+def terms_of(connection: MilvusConnection, link: Link, wallet: Wallet, superuser: bool | None) -> Terms:
+    """Say what decisions need to know about the server."""
+    return Terms(
+        observe_only=connection.spec.mode is Mode.OBSERVE,
+        authorization=link.features.authorization,
+        password_update=connection.spec.password_update,
+        superuser=superuser,
+        known_old=frozenset(wallet.old),
+        privilege_groups=link.features.privilege_groups,
+    )
+
+
+def _needs_secret(claim: Claim) -> bool:
+    """A user that is dropped as ours needs no password; one that must be proven to be ours does."""
+    return claim.ref.kind is Kind.USER and not (claim.deleting and (claim.is_ours or claim.retain))
+
+
+async def _read_all(entries: Sequence[Entry], store: Store, vault: Vault) -> dict[str, Reading]:
+    slots = asyncio.Semaphore(READ_WIDTH)
+
+    async def read(entry: Entry) -> tuple[str, Reading]:
+        assert isinstance(entry.model, MilvusUser)  # noqa: S101 - tells mypy what _needs_secret established
+        ref, namespace = entry.model.spec.password_secret_ref, entry.name[0]
+        async with slots:
+            newest = store.secret((namespace, ref.name))
+            return entry.uid, await vault.read(entry.uid, namespace, ref, newest)
+
+    return dict(await together(read(entry) for entry in entries))
+
+
+def _with_reading(
+    claim: Claim, entries: Mapping[str, Entry], readings: Mapping[str, Reading], vault: Vault
+) -> Claim:
+    reading = readings.get(claim.ref.uid)
+    if reading is None or not isinstance(claim.wanted, WantedUser):
+        return claim
+    wanted = replace(
+        claim.wanted,
+        password=reading.version,
+        rotated=rotated(entries[claim.ref.uid], reading) and not vault.is_in_force(claim.ref.uid, reading),
+        password_refusal=reading.refusal,
+    )
+    return replace(claim, wanted=wanted)

@@ -1,0 +1,63 @@
+"""Finalizers and intents of one connection: what is about to be ours is written down before Milvus is touched."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.engine.batch import Site
+from milvus_rbac.engine.claiming import Intents, intents_of
+from milvus_rbac.engine.ledger import Ledger
+from milvus_rbac.engine.store import Entry, Store
+
+
+class ConnectionBooks:
+    """The round's door to what must be written first."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        site: Site,
+        write: Callable[[Intents], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._site = site
+        self._write = write
+
+    async def prepare(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
+        """Put finalizers on what will be ours, then write all intents of the round at once."""
+        alive = [plan for plan in plans if not plan.claim.deleting and plan.origin is not None]
+        entries = [self._store.entries[plan.claim.ref.uid] for plan in alive if self._is_known(plan)]
+        held = await self._ledger.hold(entries)
+        others = {plan.claim.ref.uid for plan in plans} - {plan.claim.ref.uid for plan in alive}
+        creating = {
+            plan.claim.ref.uid: {
+                "endpoint": self._site.endpoint,
+                "uid": plan.claim.ref.uid,
+                "kind": plan.claim.ref.kind.value,
+                "name": plan.claim.object_name,
+            }
+            for plan in alive
+            if plan.creates and plan.claim.origin is None and plan.claim.ref.uid in held
+        }
+        intents = self.outstanding()
+        if creating.keys() - intents.keys():
+            await self._write({**intents, **creating})
+        # Where the connection itself went meanwhile nothing was written, so nothing may be created.
+        return (held - (creating.keys() - self.outstanding().keys())) | others
+
+    def outstanding(self, without: Collection[str] = ()) -> Intents:
+        """Give the intents that still mean something: on this server, of resources that have no claim there yet."""
+        connection = self._store.entries.get(self._site.connection_uid)
+        return {
+            uid: intent
+            for uid, intent in (intents_of(connection.status) if connection else {}).items()
+            if uid not in without and intent.get("endpoint") in self._site.endpoints
+            if (entry := self._store.entries.get(uid)) is not None and not self._has_claim(entry)
+        }
+
+    def _has_claim(self, entry: Entry) -> bool:
+        return bool((entry.status.get("claim") or {}).get("endpoint") in self._site.endpoints)
+
+    def _is_known(self, plan: ClaimPlan) -> bool:
+        return plan.claim.ref.uid in self._store.entries

@@ -1,0 +1,108 @@
+"""Turn resources into claims: what Kubernetes says, in the words of the domain. Decides nothing about Milvus."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from milvus_rbac.domain import names
+from milvus_rbac.domain.claims import (
+    Claim,
+    GrantRow,
+    Kind,
+    Ref,
+    SecretVersion,
+    WantedRole,
+    WantedUser,
+)
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.vault import Reading
+from milvus_rbac.kinds import MilvusRole, MilvusUser
+from milvus_rbac.kinds.claimant import DeletionPolicy
+
+
+def claim_of(
+    entry: Entry,
+    endpoints: Collection[str],
+    operator_account: str,
+    intents: Collection[str] = (),
+) -> Claim:
+    """Say what a resource claims.
+
+    Args:
+        entry: a MilvusUser or MilvusRole.
+        endpoints: the server's identity and its former ones; a claim recorded under another one is void.
+        operator_account: the connection's own user, which no resource may claim.
+        intents: uids for which a create was about to be sent.
+    """
+    kind = Kind(entry.kind)
+    ref = Ref(kind, *entry.name, entry.uid)
+    created_at = str(entry.metadata["creationTimestamp"])
+    model = entry.claimant
+    if model is None:
+        message = f"The spec does not fit the schema any more ({entry.problem}); correct it."
+        refusal = Refusal(Reason.INTERNAL_ERROR, message)
+        return Claim(
+            ref, "", WantedRole(()), created_at, deleting=entry.deleting, retain=True, refusal=refusal
+        )
+    name = model.spec.user_name if isinstance(model, MilvusUser) else model.spec.role_name
+    recorded = model.status.claim
+    valid = recorded is not None and recorded.name == name and recorded.endpoint in endpoints
+    return Claim(
+        ref,
+        name,
+        _wanted(model),
+        created_at,
+        adoption=model.spec.adoption,
+        origin=recorded.origin if recorded and valid else None,
+        intended=entry.uid in intents,
+        deleting=entry.deleting,
+        retain=keeps_on_deletion(entry),
+        suspended=model.spec.suspend,
+        refusal=None if entry.deleting else names.check(kind, name, operator_account),
+    )
+
+
+def keeps_on_deletion(entry: Entry) -> bool:
+    """Tell whether the resource itself says that Milvus is to stay as it is when it goes."""
+    if entry.claimant is None:
+        return True
+    spec = entry.claimant.spec
+    return entry.retain_forced or spec.suspend or spec.deletion_policy is DeletionPolicy.RETAIN
+
+
+def granted_databases(entry: Entry) -> frozenset[str]:
+    """Name the databases in which a role's grants are or should be: old servers list them only one by one."""
+    if not isinstance(entry.model, MilvusRole):
+        return frozenset()
+    wanted = {row.database for row in entry.model.spec.grants if row.database}
+    return frozenset(wanted | {grant.database for grant in entry.model.status.grants})
+
+
+def password_in_force(entry: Entry) -> SecretVersion | None:
+    """Give the version of the Secret that the status says is in force."""
+    if not isinstance(entry.model, MilvusUser) or entry.model.status.password is None:
+        return None
+    password = entry.model.status.password
+    return SecretVersion(password.secret_uid, password.secret_resource_version)
+
+
+Intents = Mapping[str, Mapping[str, Any]]
+"""What was about to be created, by the uid of the resource, as status.inFlight has it."""
+
+
+def intents_of(status: Mapping[str, Any]) -> Intents:
+    """Read status.inFlight of a connection."""
+    return {intent["uid"]: intent for intent in status.get("inFlight") or ()}
+
+
+def rotated(entry: Entry, reading: Reading) -> bool:
+    """Tell whether the Secret has another version than the one that the status says is in force."""
+    known = password_in_force(entry)
+    return known is not None and reading.version is not None and known != reading.version
+
+
+def _wanted(model: MilvusUser | MilvusRole) -> WantedUser | WantedRole:
+    if isinstance(model, MilvusUser):
+        return WantedUser(frozenset(model.spec.roles))
+    rows = model.spec.grants
+    return WantedRole(tuple(GrantRow(row.privileges, row.database, row.collections or ()) for row in rows))

@@ -1,0 +1,151 @@
+"""From a MilvusConnection to a server that answered: read its Secrets, log in, find out what the server is.
+
+It keeps the last good credentials in memory, because a namespace that is being deleted loses its Secrets first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.domain.state import ROOT_USER
+from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.vault import read_key, read_password
+from milvus_rbac.errors import MilvusRbacError, Refused, Unreachable
+from milvus_rbac.kinds import MilvusConnection
+from milvus_rbac.kinds.connection import Mode
+from milvus_rbac.kube.cluster import Cluster
+from milvus_rbac.kube.errors import ClusterRefused
+from milvus_rbac.milvus.client import MilvusClient, bootstrap
+from milvus_rbac.milvus.port import Address, Credentials, Features, Milvus
+
+USERNAME_KEY = "username"
+PASSWORD_KEY = "password"  # noqa: S105 - the name of the key
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A server that answered."""
+
+    milvus: Milvus
+    features: Features
+    username: str
+
+
+class Connector:
+    """The way to one server; at most one channel at a time."""
+
+    def __init__(self, cluster: Cluster, may_write: Callable[[], None]) -> None:
+        self._cluster = cluster
+        self._may_write = may_write
+        self._means: tuple[Address, Credentials] | None = None
+        self._good: tuple[Address, Credentials] | None = None
+        self._client: MilvusClient | None = None
+        self._link: Link | None = None
+
+    async def link(self, entry: Entry, connection: MilvusConnection, *, anew: bool) -> Link:
+        """Give a server that answered: the one from before, or with `anew` one that is asked again.
+
+        Raises:
+            MilvusRbacError: its refusal says why there is none.
+        """
+        if self._link is not None and not anew:
+            return self._link
+        means = await self._read_means(entry, connection)
+        if means != self._means:
+            await self.close()
+            self._means = means
+        self._link = await self._greet(connection, *means)
+        self._good = means
+        return self._link
+
+    async def close(self) -> None:
+        """Close the channel; the next link opens another one."""
+        client, self._client, self._link = self._client, None, None
+        if client is not None:
+            await client.close()
+
+    async def _greet(self, connection: MilvusConnection, address: Address, credentials: Credentials) -> Link:
+        if self._client is None:
+            self._client = MilvusClient(address, credentials)
+        try:
+            features = await self._client.greet()
+        except Unreachable as trouble:
+            await self.close()
+            may = connection.spec.bootstrap and connection.spec.mode is Mode.ENFORCE
+            if trouble.refusal.reason is not Reason.CREDENTIALS_REJECTED or not may:
+                raise
+            await self._bootstrap(address, credentials, trouble)
+            self._client = MilvusClient(address, credentials)
+            features = await self._client.greet()
+        return Link(self._client, features, credentials.username)
+
+    async def _bootstrap(self, address: Address, credentials: Credentials, trouble: Unreachable) -> None:
+        """Give a fresh server's root the password of the Secret; any other refusal is about the Secret's password."""
+        if credentials.username != ROOT_USER:
+            message = f"spec.bootstrap sets the password of {ROOT_USER} only: write username {ROOT_USER} into the Secret."
+            raise Unreachable(Reason.CREDENTIALS_REJECTED, message)
+        try:
+            await bootstrap(address, credentials, self._may_write)
+        except Unreachable as refused:
+            if refused.refusal.reason is Reason.CREDENTIALS_REJECTED:
+                raise trouble from None
+            raise
+
+    async def _read_means(self, entry: Entry, connection: MilvusConnection) -> tuple[Address, Credentials]:
+        try:
+            return await self._read_address(entry, connection), await self._read_credentials(
+                entry, connection
+            )
+        except (MilvusRbacError, ClusterRefused) as error:
+            if entry.deleting and self._good is not None:
+                return self._good
+            if isinstance(error, ClusterRefused):
+                message = (
+                    f"A Secret or ConfigMap of the connection can't be read by the operator: {error.message}"
+                )
+                raise Refused(Reason.WAITING_FOR_SECRET, message) from None
+            raise
+
+    async def _read_credentials(self, entry: Entry, connection: MilvusConnection) -> Credentials:
+        namespace, name = entry.name[0], connection.spec.credentials_secret_ref.name
+        secret = await self._cluster.get_secret(namespace, name)
+        reading = read_password(secret, namespace, name, PASSWORD_KEY)
+        if reading.refusal is not None:
+            raise Refused(reading.refusal.reason, f"spec.credentialsSecretRef: {reading.refusal.message}")
+        username = read_key(secret or {}, USERNAME_KEY)
+        if reading.password is None or not username:
+            message = (
+                f"spec.credentialsSecretRef: Secret {namespace}/{name} has no key {USERNAME_KEY}: add it."
+            )
+            raise Refused(Reason.SECRET_KEY_MISSING, message)
+        return Credentials(username.decode(errors="replace"), reading.password)
+
+    async def _read_address(self, entry: Entry, connection: MilvusConnection) -> Address:
+        uri, tls = connection.spec.uri, connection.spec.tls
+        if tls is None:
+            return Address(uri)
+        ca = await self._read_ca(entry.name[0], connection)
+        return Address(uri, ca, tls.server_name)
+
+    async def _read_ca(self, namespace: str, connection: MilvusConnection) -> bytes | None:
+        tls = connection.spec.tls
+        if tls is not None and tls.ca_secret_ref is not None:
+            ref, field = tls.ca_secret_ref, "spec.tls.caSecretRef: Secret"
+            secret = await self._cluster.get_secret(namespace, ref.name)
+            value = None if secret is None else read_key(secret, ref.key)
+            return _found(secret is not None, value, f"{field} {namespace}/{ref.name}", ref.key)
+        if tls is not None and tls.ca_config_map_ref is not None:
+            map_ref, field = tls.ca_config_map_ref, "spec.tls.caConfigMapRef: ConfigMap"
+            config = await self._cluster.get_config_map(namespace, map_ref.name)
+            text = (config or {}).get("data", {}).get(map_ref.key)
+            value = None if text is None else str(text).encode()
+            return _found(config is not None, value, f"{field} {namespace}/{map_ref.name}", map_ref.key)
+        return None
+
+
+def _found(exists: bool, value: bytes | None, where: str, key: str) -> bytes:
+    if not exists:
+        raise Refused(Reason.WAITING_FOR_SECRET, f"{where} is not there yet; create it with the key {key}.")
+    if value is None:
+        raise Refused(Reason.SECRET_KEY_MISSING, f"{where} has no key {key}: add it, or name another key.")
+    return value

@@ -1,0 +1,77 @@
+"""Say what is true of a MilvusConnection. Writes nothing."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from milvus_rbac.domain.claims import Kind
+from milvus_rbac.domain.conditions import Condition, Reason, Refusal, summarize_ready
+from milvus_rbac.engine.claiming import Intents
+from milvus_rbac.engine.store import Entry
+from milvus_rbac.milvus.port import Features
+
+DIALECT = "V1"
+MOST_INTENTS = 1000
+
+
+def connection_status(
+    entry: Entry,
+    endpoint: str,
+    features: Features | None,
+    claimants: Sequence[Entry],
+    intents: Intents,
+) -> dict[str, Any]:
+    """Build the status without its conditions; what the last server said is kept while none answers."""
+    status: dict[str, Any] = {"observedGeneration": entry.generation}
+    if intents:
+        status["inFlight"] = list(intents.values())[:MOST_INTENTS]
+    if features is not None:
+        status["server"] = {
+            "endpoint": endpoint,
+            "version": features.version or "unknown",
+            "dialect": DIALECT,
+        }
+    elif "server" in entry.status:
+        status["server"] = entry.status["server"]
+    users = sum(one.kind == Kind.USER for one in claimants)
+    status |= {"userCount": users, "roleCount": len(claimants) - users, "claimCount": len(claimants)}
+    if features is not None and features.root_password_is_default:
+        status["warnings"] = [ROOT_WARNING]
+    return status
+
+
+ROOT_WARNING = {
+    "reason": Reason.CREDENTIALS_REJECTED.value,
+    "message": "root still has the password that every Milvus starts with: change it, or use a fresh server with "
+    "spec.bootstrap: true and another password in the Secret.",
+}
+
+
+def connection_conditions(
+    entry: Entry, features: Features | None, refusals: Iterable[Refusal]
+) -> tuple[Condition, ...]:
+    """Say whether the server can be worked with."""
+    found = [*refusals, *_server_refusals(features)]
+    version = features.version if features else ""
+    return summarize_ready(found, f"Milvus {version} answers, and authorization is on.", entry.generation)
+
+
+def _server_refusals(features: Features | None) -> Iterable[Refusal]:
+    if features is None:
+        return
+    if not features.authorization:
+        yield Refusal(
+            Reason.AUTHORIZATION_OFF,
+            "Authorization is off, so any password logs in and every call is allowed: set "
+            "common.security.authorizationEnabled to true in milvus.yaml and restart Milvus.",
+        )
+    if (lacking := lacking_privileges(features)) is not None:
+        yield lacking
+
+
+def lacking_privileges(features: Features) -> Refusal | None:
+    """Name all privileges that the operator's account would need and does not have."""
+    if not features.missing_privileges:
+        return None
+    names = ", ".join(features.missing_privileges)
+    message = f"The operator's account lacks {names}: grant them to one of its roles on *.*, or give it the role admin."
+    return Refusal(Reason.MISSING_PRIVILEGES, message)

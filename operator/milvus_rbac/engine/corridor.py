@@ -1,0 +1,320 @@
+"""One MilvusConnection and everything claimed on it: when a round is due, and who may be served at all.
+
+What a round does is round.py's, reaching the server connecting.py's, what is said telling.py's, what follows
+aftermath.py's, choosing among connections the scheduler's.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Iterable, Sequence
+
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.engine.aftermath import Aftermath, refused_creates
+from milvus_rbac.engine.batch import Site, gather_batch, terms_of
+from milvus_rbac.engine.books import ConnectionBooks
+from milvus_rbac.engine.claiming import intents_of
+from milvus_rbac.engine.connecting import Connector, Link
+from milvus_rbac.engine.connection_report import lacking_privileges
+from milvus_rbac.engine.dirty import Dirty
+from milvus_rbac.engine.endpoint import endpoint
+from milvus_rbac.engine.farewell import Farewell
+from milvus_rbac.engine.quarrels import Quarrels
+from milvus_rbac.engine.round import Round, run_round
+from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.telling import Teller
+from milvus_rbac.engine.tools import GATHER, Tools
+from milvus_rbac.engine.vault import Vault
+from milvus_rbac.errors import MilvusRbacError
+from milvus_rbac.kinds import MilvusConnection
+from milvus_rbac.kube.errors import ClusterError, LeaseLost
+from milvus_rbac.milvus.port import WRITE_SECONDS
+
+FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
+"""Seconds between two probes of a server that does not answer; doubled each time, jittered."""
+STAND_STILL = 120.0
+"""Seconds between two looks at a connection that must not be served."""
+BREATH = 0.05
+"""Seconds between two rounds when there is more to do at once."""
+
+logger = logging.getLogger(__name__)
+
+
+class Corridor:
+    """One task per MilvusConnection."""
+
+    def __init__(self, connection: Entry, tools: Tools) -> None:
+        self.uid = connection.uid
+        self._name = connection.name
+        self._tools = tools
+        self._dirty = Dirty()
+        self._vault = Vault(tools.cluster)
+        self._connector = Connector(tools.cluster, self._may_write)
+        self._quarrels = Quarrels()
+        self._teller = Teller(connection, tools, self._dirty)
+        self._aftermath = Aftermath(tools, self._vault, self._dirty, self._teller)
+        self._by_clock: frozenset[str] = frozenset()
+        self._withdrawn: set[str] = set()
+        self._anew = True
+        self._trouble: Refusal | None = None
+        self._refused: Refusal | None = None
+        self._backoff = FIRST_BACKOFF
+        self._probe_at = 0.0
+        self._look_at = 0.0
+        self._farewell = Farewell(self.uid, tools, self._dirty)
+
+    # --- what others tell
+
+    def mark(self, uids: Iterable[str]) -> None:
+        """Somebody changed these resources, or what they read."""
+        uids = frozenset(uids)
+        self._quarrels.forget(uids)
+        self._dirty.mark(uids)
+
+    def touch(self) -> None:
+        """The connection itself changed, or a Secret that it reads: ask the server anew, at once."""
+        self._anew = True
+        self._probe_at, self._backoff = 0.0, FIRST_BACKOFF
+        self.mark(entry.uid for entry in self._claimants())
+
+    def wake(self) -> None:
+        """Another connection came, changed or went: it may be this one's turn on their common server."""
+        self._dirty.wake.set()
+
+    def forget(self, uid: str) -> None:
+        """A resource is gone."""
+        self._vault.forget(uid)
+        self._quarrels.forget({uid})
+        self._teller.forget(uid)
+        self._dirty.discard({uid})
+        self._dirty.wake.set()
+
+    # --- the loop
+
+    async def run(self) -> None:
+        """Serve the connection until it is gone or the task is cancelled."""
+        self._tools.metrics.dirty.labels(self._label).set_function(lambda: len(self._dirty))
+        self._dirty.mark(entry.uid for entry in self._claimants())
+        try:
+            while self._entry() is not None:
+                await self._tools.lease.held.wait()
+                await self._turn()
+                await self._sleep()
+        finally:
+            self._tools.metrics.dirty.remove(self._label)
+            await self._connector.close()
+
+    async def _turn(self) -> None:
+        try:
+            await self._serve()
+        except LeaseLost as lost:
+            logger.warning("Stopped before a write: %s", lost)
+            self.touch()
+            await asyncio.sleep(1)
+        except ClusterError as problem:
+            logger.warning("Kubernetes did not do what connection %s needed: %s", self._label, problem)
+            await self._pause(1.0)
+        except Exception:
+            logger.exception("A round of connection %s failed; it is tried again.", self._label)
+            await self._pause(6.0)
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(_jittered(seconds))
+        self._dirty.wake.set()
+
+    async def _sleep(self) -> None:
+        """Wait for something to do, then a moment longer: one round serves whatever comes in together."""
+        idle = self._trouble is not None or self._refused is not None
+        if self._dirty and not idle:
+            # What came while the last round ran has been gathered by that; a pause for others all the same.
+            await asyncio.sleep(BREATH)
+            self._dirty.wake.clear()
+            return
+        due = self._probe_at if self._trouble is not None else self._look_at
+        due = min(due, time.monotonic() + self._farewell.look_again_in)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._dirty.wake.wait(), max(0.0, due - time.monotonic()))
+        await asyncio.sleep(GATHER)
+        self._dirty.wake.clear()
+
+    async def _serve(self) -> None:
+        entry = self._entry()
+        if entry is None or (entry.deleting and not entry.has_finalizer):
+            return
+        try:
+            await self._farewell.release_untouched(entry)
+            refusal = self._refusal(entry)
+            if refusal is not None:
+                await self._stand_still(refusal)
+            elif self._refused is not None:
+                self._refused = None
+                self.touch()
+            elif self._trouble is None or time.monotonic() >= self._probe_at:
+                await self._work(entry)
+            else:
+                await self._teller.tell_pending(self._dirty.uids(), self._trouble)
+        finally:
+            await self._farewell.say(self._claimants())
+
+    def _refusal(self, entry: Entry) -> Refusal | None:
+        """Say why nothing may be done on this server, whatever it says."""
+        if entry.connection is None:
+            message = f"The spec does not fit the schema any more ({entry.problem}); correct it."
+            return Refusal(Reason.INTERNAL_ERROR, message)
+        if entry.connection.spec.suspend:
+            return Refusal(
+                Reason.SUSPENDED, "The connection is suspended: set spec.suspend to false to go on."
+            )
+        return self._tools.gate(entry)
+
+    async def _stand_still(self, refusal: Refusal) -> None:
+        self._refused, self._look_at = refusal, time.monotonic() + STAND_STILL
+        await self._connector.close()
+        await self._teller.tell_connection(None, None, refusal)
+        await self._teller.tell_pending(self._dirty.uids(), refusal)
+
+    async def _work(self, entry: Entry) -> None:
+        connection = entry.connection
+        if connection is None:
+            return
+        if not entry.deleting and not await self._tools.ledger.hold([entry]):
+            message = (
+                "Kubernetes does not take the finalizer of this connection; the operator's log says why."
+            )
+            await self._stumble(Refusal(Reason.INTERNAL_ERROR, message))
+            return
+        self._mark_by_clock(connection)
+        link: Link | None = None
+        try:
+            link = await self._link(entry, connection)
+            await self._round(connection, link)
+        except MilvusRbacError as error:
+            lacking = lacking_privileges(link.features) if link else None
+            missing = error.refusal.reason is Reason.MISSING_PRIVILEGES
+            await self._stumble(lacking if missing and lacking else error.refusal)
+            return
+        healed, self._trouble, self._backoff = self._trouble is not None, None, FIRST_BACKOFF
+        self._tools.metrics.last_success.labels(self._label).set(time.time())
+        # With more to do at once, the next round's intents tell the counts in the same write.
+        if not self._anew and (healed or not self._dirty):
+            await self._teller.tell_connection(link, None)
+
+    async def _link(self, entry: Entry, connection: MilvusConnection) -> Link:
+        """Reach the server; what is said meanwhile about the connection counts for the next turn."""
+        anew, self._anew = self._anew, False
+        try:
+            link = await self._connector.link(entry, connection, anew=anew)
+        except BaseException:
+            self._anew = True
+            raise
+        if anew and self._aftermath.superuser is False:
+            self._aftermath.superuser = None  # the server may have been restarted with other superUsers
+        return link
+
+    async def _stumble(self, refusal: Refusal) -> None:
+        """The server can't be worked with: say so once, and look again later."""
+        self._trouble, self._anew = refusal, True
+        self._probe_at = time.monotonic() + _jittered(self._backoff)
+        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
+        await self._connector.close()
+        await self._teller.tell_connection(None, None, refusal)
+        await self._teller.tell_pending(self._dirty.uids(), refusal)
+
+    # --- one round
+
+    async def _round(self, connection: MilvusConnection, link: Link) -> None:
+        """Serve a batch of what is dirty."""
+        chosen = self._dirty.choose(self._worth_looking_at())
+        if not chosen:
+            return
+        self._dirty.discard({entry.uid for entry in chosen})
+        try:
+            with self._tools.metrics.round_seconds.labels(self._label).time():
+                await self._run(connection, link, chosen)
+        except BaseException:
+            self._dirty.mark(entry.uid for entry in chosen)
+            raise
+
+    async def _run(self, connection: MilvusConnection, link: Link, chosen: Sequence[Entry]) -> None:
+        tools = self._tools
+        site = self._site(connection, link)
+        books = ConnectionBooks(
+            tools.store, tools.ledger, site, lambda intents: self._teller.tell_connection(link, intents)
+        )
+        await self._withdraw(link, books)
+        batch = await gather_batch(chosen, self._claimants(), site, tools.store, self._vault)
+        by_clock = self._by_clock & {entry.uid for entry in chosen}
+        self._by_clock -= by_clock
+        interval = connection.spec.interval_length.total_seconds()
+        work = Round(
+            batch.assembled,
+            batch.wallet,
+            terms_of(connection, link, batch.wallet, self._aftermath.superuser),
+            batch.databases,
+            lambda proposals: self._quarrels.contested(proposals, by_clock, interval),
+        )
+        try:
+            result = await run_round(work, link.milvus, books, self._may_write)
+            await self._aftermath.settle(result, batch, work.terms, site)
+        finally:
+            self._withdrawn |= refused_creates(work.outcome, site.intents)
+            self._quarrels.note(work.outcome.done)
+        await self._withdraw(link, books)
+        tools.metrics.rounds.labels(self._label, "trouble" if work.outcome.trouble else "ok").inc()
+        if work.outcome.trouble is not None:
+            raise work.outcome.trouble
+
+    async def _withdraw(self, link: Link, books: ConnectionBooks) -> None:
+        """Take back in writing what was going to be created and was refused: what has the name now is somebody's."""
+        if self._withdrawn:
+            await self._teller.tell_connection(link, books.outstanding(without=self._withdrawn))
+            self._withdrawn.clear()
+
+    def _site(self, connection: MilvusConnection, link: Link) -> Site:
+        uris = (connection.spec.uri, *connection.spec.former_uris)
+        own, *former = (endpoint(uri, self._name[0]) for uri in uris)
+        written = intents_of(self._tools.store.entries[self.uid].status)
+        intents = {uid for uid, one in written.items() if one.get("endpoint") in {own, *former}}
+        return Site(self._name, self.uid, own, {own, *former}, link.username, intents - self._withdrawn)
+
+    def _worth_looking_at(self) -> list[Entry]:
+        entry, store = self._entry(), self._tools.store.entries
+        ending = entry is None or entry.deleting
+        known = [store[uid] for uid in self._dirty.uids() if uid in store]
+        # What is being deleted without our finalizer was never ours; a connection that goes begins nothing new.
+        useful = [one for one in known if (one.has_finalizer if one.deleting else not ending)]
+        self._dirty.discard(self._dirty.uids() - {one.uid for one in useful})
+        return useful
+
+    def _mark_by_clock(self, connection: MilvusConnection) -> None:
+        """Look at everything when the interval is over; the server is asked anew what it is."""
+        now, interval = time.monotonic(), connection.spec.interval_length.total_seconds()
+        self._look_at = min(self._look_at, now + 1.1 * interval)  # a shorter interval counts at once
+        if now < self._look_at:
+            return
+        claimants = frozenset(entry.uid for entry in self._claimants())
+        if self._look_at:
+            self._by_clock, self._anew = claimants, True
+        self._look_at = now + interval * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
+        self._dirty.mark(claimants)
+
+    # --- where things are
+
+    @property
+    def _label(self) -> str:
+        return "/".join(self._name)
+
+    def _entry(self) -> Entry | None:
+        return self._tools.store.entries.get(self.uid)
+
+    def _claimants(self) -> list[Entry]:
+        return self._tools.store.claimants(self._name)
+
+    def _may_write(self) -> None:
+        self._tools.lease.require(WRITE_SECONDS)
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret

@@ -1,0 +1,74 @@
+"""The end of resources that leave Milvus as it is, and of a connection whose claims must go before it.
+
+Asks no Milvus: what is decided here holds whatever a server says.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+
+from milvus_rbac.engine.claiming import keeps_on_deletion
+from milvus_rbac.engine.dirty import Dirty
+from milvus_rbac.engine.store import CLASSES, Entry
+from milvus_rbac.engine.tools import RETRY_LATER, Tools
+from milvus_rbac.kinds import MilvusConnection
+from milvus_rbac.kinds.connection import Mode
+from milvus_rbac.kube.errors import ClusterRefused
+
+LONGEST = 120.0
+"""Seconds without progress after which a deleted connection stops waiting for its claims."""
+LOOK_ROUND = 10.0
+"""Seconds after which a deleted connection looks whether its claims are gone."""
+
+logger = logging.getLogger(__name__)
+
+
+class Farewell:
+    """Of one connection."""
+
+    def __init__(self, uid: str, tools: Tools, dirty: Dirty) -> None:
+        self._uid = uid
+        self._tools = tools
+        self._dirty = dirty
+        self._progress: tuple[int, float] | None = None
+        """How many claims were left when their number last fell, and when that was."""
+
+    @property
+    def look_again_in(self) -> float:
+        """Seconds until the end of the connection must be looked at again."""
+        return math.inf if self._progress is None else LOOK_ROUND
+
+    async def release_untouched(self, connection: Entry) -> None:
+        """Let go of what is deleted and stays in Milvus: it says so, its connection does, or its CRD is on its way out."""
+        spec = connection.connection.spec if connection.connection else None
+        untouched = spec is not None and (spec.suspend or spec.mode is Mode.OBSERVE)
+        known = self._tools.store.entries
+        waiting = [known[uid] for uid in self._dirty.uids() if uid in known]
+        leaving = [entry for entry in waiting if entry.deleting and entry.has_finalizer]
+        kinds = {entry.kind for entry in leaving}
+        doomed = {kind for kind in kinds if await self._tools.cluster.is_crd_deleting(CLASSES[kind].plural)}
+        for entry in leaving:
+            if untouched or keeps_on_deletion(entry) or entry.kind in doomed:
+                self._dirty.discard({entry.uid})
+                await self._release(entry)
+
+    async def say(self, claimants: Sequence[Entry]) -> None:
+        """Let a deleted connection go when no claim needs it, or none gets on any more."""
+        entry = self._tools.store.entries.get(self._uid)
+        if entry is None or not entry.deleting or not entry.has_finalizer:
+            return
+        left = sum(one.has_finalizer for one in claimants)
+        if self._progress is None or left < self._progress[0]:
+            self._progress = (left, time.monotonic())
+        is_late = time.monotonic() >= self._progress[1] + LONGEST
+        if not left or is_late or await self._tools.cluster.is_crd_deleting(MilvusConnection.plural):
+            await self._tools.ledger.let_go(entry)
+
+    async def _release(self, entry: Entry) -> None:
+        try:
+            await self._tools.release(entry, left_behind="claim" in entry.status)
+        except ClusterRefused as refusal:
+            # What can't be let go must not keep the others from being served.
+            logger.warning("%s %s/%s can't be let go: %s", entry.kind, *entry.name, refusal)
+            self._dirty.mark_later(entry.uid, RETRY_LATER)

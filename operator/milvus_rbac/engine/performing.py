@@ -1,0 +1,123 @@
+"""Carry out a plan: all gives before all takes, in the order of the phases; a failure stops only what depends on it.
+
+It knows neither Kubernetes nor why a change is made.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from milvus_rbac.domain.changes import (
+    BindRole,
+    Change,
+    CreateRole,
+    CreateUser,
+    GrantPrivilege,
+    Phase,
+    phase,
+    takes,
+)
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.engine.together import together
+from milvus_rbac.errors import InternalError, MilvusRbacError, Unreachable
+from milvus_rbac.milvus.port import Milvus, Wallet
+
+HASHING_WIDTH = 4
+"""Passwords are hashed in parallel on the server (50 ms each on 3.0); all other writes go one by one there."""
+_HASHING = {Phase.USERS, Phase.PASSWORDS}
+
+Step = tuple[str, Change]
+"""A claim's uid and one of its changes."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a plan."""
+
+    done: defaultdict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
+    failed: defaultdict[str, list[tuple[Change, MilvusRbacError]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    waiting: defaultdict[str, list[Refusal]] = field(default_factory=lambda: defaultdict(list))
+    """What was not tried because of a failure of another claim."""
+    trouble: Unreachable | None = None
+    """Why the rest was not tried; what the last change did is not known."""
+
+    def is_complete(self, plan: ClaimPlan) -> bool:
+        """Tell whether everything planned for a claim is done."""
+        return len(self.done[plan.claim.ref.uid]) == len(plan.changes)
+
+
+async def perform_all(
+    plans: Sequence[ClaimPlan],
+    milvus: Milvus,
+    wallet: Wallet,
+    may_write: Callable[[], None],
+    outcome: Outcome,
+) -> None:
+    """Make every change of the plans once. Errors of Milvus end in the outcome; `may_write` may raise through."""
+    steps = sorted(
+        ((plan.claim.ref.uid, change) for plan in plans for change in plan.changes),
+        key=lambda step: phase(step[1]),
+    )
+
+    async def perform(step: Step) -> None:
+        uid, change = step
+        if outcome.trouble is not None or _is_pointless(step, outcome):
+            return
+        try:
+            await milvus.perform(change, wallet, may_write)
+        except Unreachable as trouble:
+            outcome.trouble = trouble
+        except MilvusRbacError as error:
+            outcome.failed[uid].append((change, error))
+        else:
+            outcome.done[uid].append(change)
+
+    for turn, group in groupby(steps, key=lambda step: phase(step[1])):
+        width = HASHING_WIDTH if turn in _HASHING else 1
+        await _in_order(perform, group, width)
+
+
+async def _in_order(perform: Callable[[Step], Awaitable[None]], steps: Iterable[Step], width: int) -> None:
+    if width == 1:
+        for step in steps:
+            await perform(step)
+        return
+    slots = asyncio.Semaphore(width)
+
+    async def one(step: Step) -> None:
+        async with slots:
+            await perform(step)
+
+    await together(one(step) for step in steps)
+
+
+def _is_pointless(step: Step, outcome: Outcome) -> bool:
+    """Tell whether something failed in this round without which the change makes no sense or is not safe."""
+    uid, change = step
+    own = [failed for failed, _ in outcome.failed[uid]]
+    if isinstance(change, BindRole) and any(
+        CreateRole(change.role) == failed for failed in _all_failed(outcome)
+    ):
+        message = (
+            f"spec.roles: the role {change.role} could not be created; it is bound as soon as there is one."
+        )
+        outcome.waiting[uid].append(Refusal(Reason.WAITING_FOR_ROLE, message))
+        return True
+    if isinstance(change, BindRole | GrantPrivilege) and any(
+        isinstance(one, CreateUser | CreateRole) for one in own
+    ):
+        return True
+    # A give that a bug or an unknown answer stopped may still succeed: do not take before. A refused one will not.
+    unsure = any(
+        isinstance(error, InternalError) and not takes(failed) for failed, error in outcome.failed[uid]
+    )
+    return unsure and takes(change)
+
+
+def _all_failed(outcome: Outcome) -> Iterable[Change]:
+    return (change for failures in outcome.failed.values() for change, _ in failures)

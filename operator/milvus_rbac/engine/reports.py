@@ -1,0 +1,220 @@
+"""Say in one status per resource what is true after a round. Writes nothing and asks nobody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from milvus_rbac.domain.changes import Change, RecreateUser, UpdatePassword, apply_all, describe
+from milvus_rbac.domain.claims import Claim, Kind, SecretVersion, WantedUser
+from milvus_rbac.domain.conditions import (
+    Condition,
+    Patience,
+    Reason,
+    Refusal,
+    patience,
+    summarize_drift,
+    summarize_password,
+    summarize_ready,
+)
+from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.state import PasswordVerdict, Role, State, User
+from milvus_rbac.engine.claiming import password_in_force
+from milvus_rbac.engine.ledger import ready_condition
+from milvus_rbac.engine.performing import Outcome
+from milvus_rbac.engine.store import Entry
+from milvus_rbac.errors import AlreadyExists, InternalError, NotFound, OldPasswordRefused
+
+MOST_PLAN_LINES = 500
+MOST_GRANTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One Event."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is to be said of one resource."""
+
+    status: dict[str, Any]
+    """Everything but the conditions."""
+    conditions: tuple[Condition, ...]
+    turns: tuple[News, ...] = ()
+    """What became of Ready; told when the status is written."""
+    deeds: tuple[News, ...] = ()
+    """What was done to Milvus that nobody asked for by a change of the resource; told always."""
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether all that keeps the resource from being Ready may heal by itself in a moment."""
+        return bool(self.refusals) and all(patience(one.reason) is Patience.WAITING for one in self.refusals)
+
+
+def report(
+    entry: Entry, plan: ClaimPlan, outcome: Outcome, observed: State, terms: Terms, endpoint: str
+) -> Report:
+    """Say what is true of a resource that is not being deleted."""
+    uid, name = entry.uid, plan.claim.object_name
+    done = outcome.done[uid]
+    now = _after(plan.claim, observed, done)
+    refusals = _refusals(plan, outcome, terms)
+    status: dict[str, Any] = {"observedGeneration": entry.generation}
+    held = now.users.get(name) if plan.claim.ref.kind is Kind.USER else now.roles.get(name)
+    if held is not None and plan.origin is not None:
+        status["claim"] = {"endpoint": endpoint, "name": name, "origin": plan.origin.value}
+    elif plan.claim.origin is not None and _is_unsure(outcome, uid):
+        status["claim"] = entry.status["claim"]
+    status |= _details(plan.claim, held, entry)
+    conditions = list(summarize_ready(refusals, _success(plan.claim, held), entry.generation))
+    if isinstance(held, User):
+        conditions += _password_condition(entry, plan, outcome, held, terms)
+    if terms.observe_only:
+        lines = [describe(change) for change in plan.withheld]
+        conditions.append(summarize_drift(lines, entry.generation))
+        if lines:
+            status["plan"] = lines[:MOST_PLAN_LINES]
+    return Report(status, tuple(conditions), turn_of(entry, conditions[0]), _deeds(entry, done), refusals)
+
+
+def pending_report(entry: Entry, refusal: Refusal) -> Report:
+    """Say what keeps a resource from being looked at at all; what was true of it before stays."""
+    kept = {
+        key: value for key, value in entry.status.items() if key not in {"conditions", "observedGeneration"}
+    }
+    conditions = summarize_ready((refusal,), "", entry.generation)
+    status = {**kept, "observedGeneration": entry.generation}
+    return Report(status, conditions, turn_of(entry, conditions[0]), refusals=(refusal,))
+
+
+def should_retry(outcome: Outcome, uid: str) -> bool:
+    """Tell whether the world was not as observed, so that deciding again at once makes sense."""
+    return any(
+        isinstance(error, AlreadyExists | NotFound | OldPasswordRefused) for _, error in outcome.failed[uid]
+    )
+
+
+def _after(claim: Claim, observed: State, done: Sequence[Change]) -> State:
+    """Work out what the server holds of one claim now, without copying the whole of it."""
+    name = claim.object_name
+    if claim.ref.kind is Kind.USER:
+        user = observed.users.get(name)
+        return apply_all(State(users={name: user} if user else {}), done)
+    role = observed.roles.get(name)
+    return apply_all(State(roles={name: role} if role else {}), done)
+
+
+def _is_unsure(outcome: Outcome, uid: str) -> bool:
+    """Tell whether something may have been made all the same: the answer was none that the rules know."""
+    return any(isinstance(error, InternalError) for _, error in outcome.failed[uid])
+
+
+def _refusals(plan: ClaimPlan, outcome: Outcome, terms: Terms) -> tuple[Refusal, ...]:
+    uid = plan.claim.ref.uid
+    refusals = [*plan.refusals, *outcome.waiting[uid], *(error.refusal for _, error in outcome.failed[uid])]
+    if not terms.authorization and plan.claim.ref.kind is Kind.USER:
+        refusals.append(AUTHORIZATION_OFF)
+    return tuple(dict.fromkeys(refusals))
+
+
+AUTHORIZATION_OFF = Refusal(
+    Reason.AUTHORIZATION_OFF,
+    "Authorization is off on this Milvus, so any password logs in: set common.security.authorizationEnabled to true.",
+)
+
+
+def _success(claim: Claim, held: User | Role | None) -> str:
+    if isinstance(held, User):
+        return f"User {claim.object_name} is in Milvus with the password of its Secret; roles: {len(held.roles)}."
+    count = len(held.grants or ()) if held else 0
+    return f"Role {claim.object_name} is in Milvus; grants: {count}."
+
+
+def _details(claim: Claim, held: User | Role | None, entry: Entry) -> dict[str, Any]:
+    if isinstance(held, Role) and held.grants is not None:
+        grants = sorted(held.grants)
+        shown = [
+            {
+                "objectType": grant.object_type,
+                "privilege": grant.privilege,
+                "database": grant.database,
+                "objectName": grant.object_name,
+            }
+            for grant in grants[:MOST_GRANTS]
+        ]
+        return {"grants": shown, "grantCount": len(grants)}
+    if isinstance(held, User):
+        details: dict[str, Any] = {"roles": sorted(held.roles), "roleCount": len(held.roles)}
+        version = _version_in_force(claim, held, entry)
+        if version is not None:
+            details["password"] = {
+                "secretUid": version.uid,
+                "secretResourceVersion": version.resource_version,
+            }
+        return details
+    return {}
+
+
+def _version_in_force(claim: Claim, held: User, entry: Entry) -> SecretVersion | None:
+    if held.password is PasswordVerdict.IN_FORCE and isinstance(claim.wanted, WantedUser):
+        return claim.wanted.password
+    return password_in_force(entry) if held.password is PasswordVerdict.UNKNOWN else None
+
+
+def _password_condition(
+    entry: Entry, plan: ClaimPlan, outcome: Outcome, held: User, terms: Terms
+) -> list[Condition]:
+    refusal = _password_refusal(plan, outcome, terms)
+    if refusal is None and held.password is not PasswordVerdict.IN_FORCE:
+        # Nobody could tell: the user is not ours, or something went wrong while its login was tried.
+        return []
+    return [summarize_password(refusal, entry.generation)]
+
+
+def _password_refusal(plan: ClaimPlan, outcome: Outcome, terms: Terms) -> Refusal | None:
+    if not terms.authorization:
+        return AUTHORIZATION_OFF
+    if isinstance(plan.claim.wanted, WantedUser) and plan.claim.wanted.password_refusal:
+        return plan.claim.wanted.password_refusal
+    for change, error in outcome.failed[plan.claim.ref.uid]:
+        if isinstance(change, UpdatePassword | RecreateUser):
+            return error.refusal
+    if any(isinstance(change, UpdatePassword | RecreateUser) for change in plan.withheld) and plan.refusals:
+        return next((one for one in plan.refusals if one.reason not in _NOT_ABOUT_PASSWORDS), None)
+    return None
+
+
+_NOT_ABOUT_PASSWORDS = {Reason.WAITING_FOR_ROLE, Reason.RESERVED_NAME}
+
+
+def _deeds(entry: Entry, done: Sequence[Change]) -> tuple[News, ...]:
+    before = ready_condition(entry)
+    was_right = (
+        before is not None and before.status == "True" and before.observed_generation == entry.generation
+    )
+    rotations = [change for change in done if isinstance(change, UpdatePassword | RecreateUser)]
+    repairs = [describe(change) for change in done if change not in rotations]
+    deeds = []
+    if rotations:
+        message = f"Changed the password to the Secret's: {describe(rotations[0])}."
+        deeds.append(News("Normal", Reason.READY, message))
+    if was_right and repairs:
+        deeds.append(News("Normal", Reason.READY, f"Put back what others had changed: {'; '.join(repairs)}."))
+    return tuple(deeds)
+
+
+def turn_of(entry: Entry, ready: Condition) -> tuple[News, ...]:
+    """Give the Event for a Ready condition that is another one than before; the first Ready is no news."""
+    before = ready_condition(entry)
+    if before is None:
+        told = patience(Reason(ready.reason)) is Patience.STALLED
+    else:
+        told = (before.status, before.reason) != (ready.status, ready.reason)
+    kind: Literal["Normal", "Warning"] = "Normal" if ready.status == "True" else "Warning"
+    return (News(kind, ready.reason, ready.message),) if told else ()

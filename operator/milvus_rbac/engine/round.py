@@ -1,0 +1,89 @@
+"""The corridor: one round makes one Milvus agree with a bounded number of claims, and says what is true afterwards."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from milvus_rbac.domain.changes import Change
+from milvus_rbac.domain.claims import Adoption, Claim, Kind
+from milvus_rbac.domain.conditions import Refusal
+from milvus_rbac.domain.diff import Proposal, diff
+from milvus_rbac.domain.guard import ClaimPlan, guard
+from milvus_rbac.domain.lower import Terms, lower
+from milvus_rbac.domain.state import Scope, State
+from milvus_rbac.engine.performing import Outcome, perform_all
+from milvus_rbac.milvus.port import Milvus, Wallet
+
+Assembled = Sequence[tuple[Claim, Refusal | None]]
+
+
+class Books(Protocol):
+    """Where it is written down, before Milvus is touched, what will be ours."""
+
+    async def prepare(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
+        """Write finalizers and intents; give the uids of the claims that may be worked on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What goes into a round."""
+
+    assembled: Assembled
+    """The dirty claims, each with what `assemble` said of its ownership."""
+    wallet: Wallet
+    terms: Terms
+    databases: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By claim uid: where a role's grants are known to be."""
+    contested: Callable[[Sequence[Proposal]], frozenset[tuple[str, Change]]] = lambda _: frozenset()
+    """Told what is proposed, says what somebody else keeps undoing."""
+    outcome: Outcome = field(default_factory=Outcome)
+    """Filled while changes are made, so that it is known even when the round breaks off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out of a round."""
+
+    observed: State
+    plans: tuple[ClaimPlan, ...]
+    outcome: Outcome
+
+
+async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callable[[], None]) -> Result:
+    """Observe, compare, withhold, write down, apply. After any error nothing is assumed: the next round observes anew.
+
+    Raises:
+        Unreachable: Milvus could not be observed; nothing was changed.
+        LeaseLost: another operator may be at work; what is done is done.
+        ClusterError: what has to be written down before could not be; Milvus was not touched.
+    """
+    observed = await milvus.observe(scope_of(work.assembled, work.databases), work.wallet)
+    desired = lower(work.assembled, work.terms)
+    proposals = diff(observed, desired)
+    plans = guard(proposals, observed, work.terms, work.contested(proposals))
+    allowed = await books.prepare(plans)
+    plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)
+    await perform_all(plans, milvus, work.wallet, may_write, work.outcome)
+    return Result(observed, plans, work.outcome)
+
+
+def scope_of(assembled: Assembled, databases: Mapping[str, frozenset[str]]) -> Scope:
+    """Say which details a round needs: the grants of its roles, and logins where a verdict matters."""
+    owners = [claim for claim, refusal in assembled if refusal is None]
+    return Scope(
+        roles={
+            claim.object_name: databases.get(claim.ref.uid, frozenset())
+            for claim in owners
+            if claim.ref.kind is Kind.ROLE
+        },
+        # A foreign account is never probed unless it may be taken over; one that is ours and goes, needs no proof.
+        logins=frozenset(
+            claim.object_name
+            for claim in owners
+            if claim.ref.kind is Kind.USER
+            and (
+                not claim.is_ours if claim.deleting else claim.is_ours or claim.adoption is not Adoption.NEVER
+            )
+        ),
+    )

@@ -1,0 +1,250 @@
+"""All corridors: which connection serves which resource, what a change concerns, and what becomes of the homeless.
+
+Knows who has to look, not what is seen: that is the corridor's.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.engine.corridor import Corridor
+from milvus_rbac.engine.endpoint import endpoint
+from milvus_rbac.engine.ledger import Ledger, ready_condition
+from milvus_rbac.engine.lobby import Lobby
+from milvus_rbac.engine.metrics import ClaimReasons, Metrics
+from milvus_rbac.engine.store import Entry, Name, Store
+from milvus_rbac.engine.tools import Tools
+from milvus_rbac.engine.vault import secret_version
+from milvus_rbac.kinds import KINDS, MilvusConnection
+from milvus_rbac.kube.cluster import Cluster
+from milvus_rbac.kube.errors import ClusterError
+from milvus_rbac.kube.lease import Lease
+from milvus_rbac.milvus.port import WRITE_SECONDS
+from milvus_rbac.settings import Settings
+
+CONNECTION = MilvusConnection.__name__
+SWEEP = 600.0
+"""Seconds between two own LISTs of everything: a watch that was interrupted may have lost deletions."""
+
+logger = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """The operator without Kopf: fed with events, it keeps every Milvus as its resources say."""
+
+    def __init__(self, cluster: Cluster, lease: Lease, settings: Settings, metrics: Metrics) -> None:
+        default = settings.default_connection
+        self.store = Store((default.namespace, default.name) if default else None)
+        self._cluster = cluster
+        self._settings = settings
+        self._lease = lease
+        ledger = Ledger(cluster, self.store, lambda: lease.require(WRITE_SECONDS), self._gone)
+        self._tools = Tools(self.store, cluster, ledger, lease, metrics, self._gate)
+        self._corridors: dict[str, Corridor] = {}
+        self._lobby = Lobby(self._tools)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._is_complete = False
+        metrics.registry.register(ClaimReasons(self._reasons))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether everything was read once."""
+        return self._is_complete
+
+    @property
+    def watched(self) -> list[str]:
+        """The plurals that must be watched: Secrets, and every kind of which there are resources (so its CRD is there)."""
+        kinds = {entry.kind for entry in self.store.entries.values()}
+        return ["secrets", *(kind.plural for kind in KINDS if kind.__name__ in kinds)]
+
+    async def run(self) -> None:
+        """Read everything, then serve until cancelled."""
+        try:
+            await self._read_everything()
+            self._is_complete = True
+            for entry in self.store.of_kind(CONNECTION):
+                self._open(entry)
+            self._lobby.mark(entry.uid for entry in self.store.entries.values() if self._home(entry) is None)
+            self._start("lobby", self._lobby.run())
+            while True:
+                await asyncio.sleep(SWEEP)
+                await self._sweep()
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    # --- what the watches tell
+
+    def on_resource(self, event: str | None, body: Mapping[str, Any]) -> None:
+        """A resource of ours was seen, changed or is gone (DELETED)."""
+        if event == "DELETED":
+            self._gone(str(body["metadata"]["uid"]))
+            return
+        entry, is_news = self.store.put(body)
+        if is_news and self._is_complete:
+            self._look(entry)
+
+    def on_secret(self, event: str | None, body: Mapping[str, Any]) -> None:
+        """A Secret was seen, changed or is gone; only its metadata is known."""
+        name = (body["metadata"]["namespace"], body["metadata"]["name"])
+        for uid in self.store.put_secret(name, None if event == "DELETED" else secret_version(body)):
+            if self._is_complete:
+                self._look(self.store.entries[uid])
+
+    # --- who looks
+
+    def _look(self, entry: Entry) -> None:
+        if entry.kind == CONNECTION:
+            self._open(entry)
+            self._corridors[entry.uid].touch()
+            self._look_around(entry.name)
+            return
+        corridor = self._home(entry)
+        if corridor is None:
+            self._lobby.mark((entry.uid,))
+        else:
+            corridor.mark((entry.uid,))
+
+    def _home(self, entry: Entry) -> Corridor | None:
+        """Find the corridor that serves a resource: of a connection in its own namespace."""
+        name = self.store.connection_name(entry)
+        if name is None or name[0] != entry.name[0]:
+            return None
+        connection = self.store.find(CONNECTION, name)
+        return self._corridors.get(connection.uid) if connection else None
+
+    def _gone(self, uid: str) -> None:
+        entry = self.store.remove(uid)
+        if entry is None:
+            return
+        if entry.kind == CONNECTION:
+            self._close(uid)
+            self._look_around(entry.name)
+            return
+        corridor = self._home(entry)
+        if corridor is not None:
+            corridor.forget(uid)
+            # Whoever claims the same name has been waiting for this.
+            corridor.mark(rival.uid for rival in _rivals(entry, self.store))
+
+    def _look_around(self, name: Name) -> None:
+        """A connection came, changed or went: so did the home of those that name it, and its endpoint for others."""
+        for corridor in self._corridors.values():
+            corridor.wake()
+        self._lobby.mark(entry.uid for entry in self.store.naming(name) if self._home(entry) is None)
+
+    def _open(self, entry: Entry) -> None:
+        if entry.uid in self._corridors:
+            return
+        corridor = self._corridors[entry.uid] = Corridor(entry, self._tools)
+        self._start(entry.uid, corridor.run())
+
+    def _close(self, uid: str) -> None:
+        self._corridors.pop(uid, None)
+        task = self._tasks.pop(uid, None)
+        if task is not None:
+            task.cancel()
+
+    def _start(self, name: str, work: Any) -> None:
+        self._tasks[name] = asyncio.create_task(work, name=f"milvus-rbac {name}")
+
+    def _reasons(self) -> Iterator[tuple[str, str]]:
+        """Give connection and reason of every resource that claims something."""
+        for entry in self.store.entries.values():
+            if entry.kind != CONNECTION:
+                ready = ready_condition(entry)
+                yield "/".join(self.store.connection_name(entry) or ()), ready.reason if ready else "Unknown"
+
+    # --- who may be served
+
+    def _gate(self, entry: Entry) -> Refusal | None:
+        """Say why a connection may not be served: what the operator's settings say, and one corridor per endpoint."""
+        if entry.connection is None:
+            return None
+        namespace, server = entry.name[0], endpoint(entry.connection.spec.uri, entry.name[0])
+        if not self._settings.allows_connections_in(namespace):
+            message = f"The operator takes no MilvusConnection from namespace {namespace} (MILVUS_RBAC_CONNECTION_NAMESPACES)."
+            return Refusal(Reason.NOT_PERMITTED, message)
+        if not self._settings.allows_endpoint(server):
+            message = f"spec.uri: the operator does not connect to {server} (MILVUS_RBAC_ALLOWED_ENDPOINTS)."
+            return Refusal(Reason.NOT_PERMITTED, message)
+        elder = self._elder(entry, server)
+        if elder is not None:
+            where = elder.name[1] if elder.name[0] == namespace else "another namespace"
+            message = (
+                f"spec.uri: {server} is served by MilvusConnection {where} already: delete one of the two."
+            )
+            return Refusal(Reason.CONFLICT, message)
+        return None
+
+    def _elder(self, entry: Entry, server: str) -> Entry | None:
+        """Find the older connection to the same server; settings may keep it from being served."""
+        rank = (entry.metadata["creationTimestamp"], entry.uid)
+        for other in self.store.of_kind(CONNECTION):
+            if other.connection is None or not self._settings.allows_connections_in(other.name[0]):
+                continue
+            same = endpoint(other.connection.spec.uri, other.name[0]) == server
+            if same and (other.metadata["creationTimestamp"], other.uid) < rank:
+                return other
+        return None
+
+    # --- the own LIST
+
+    async def _read_everything(self) -> None:
+        while True:
+            try:
+                await self._list()
+            except ClusterError as problem:
+                logger.warning("Kubernetes could not be read yet: %s", problem)
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def _sweep(self) -> None:
+        with contextlib.suppress(ClusterError):
+            await self._list()
+
+    async def _list(self) -> None:
+        """Put everything there is into the store; what was there before and is not listed any more is gone."""
+        known = frozenset(self.store.entries)
+        listed: set[str] = set()
+        for kind in KINDS:
+            for body in await self._cluster.list_all(kind.plural):
+                # Items of a list carry neither kind nor apiVersion of their own everywhere.
+                full = {
+                    **body,
+                    "kind": kind.__name__,
+                    "apiVersion": body.get("apiVersion", "rbac.milvus.io/v1alpha1"),
+                }
+                listed.add(body["metadata"]["uid"])
+                self.on_resource(None, full)
+        for uid in known - listed:
+            self._gone(uid)
+        secrets = frozenset(self.store.secret_names())
+        seen: set[Name] = set()
+        for body in await self._cluster.list_secret_metadata():
+            seen.add((body["metadata"]["namespace"], body["metadata"]["name"]))
+            self.on_secret(None, body)
+        for namespace, name in secrets - seen:
+            self.on_secret("DELETED", {"metadata": {"namespace": namespace, "name": name}})
+
+
+def _rivals(entry: Entry, store: Store) -> list[Entry]:
+    """Find the other claims on the same name in the same Milvus."""
+    connection = store.connection_name(entry)
+    if connection is None:
+        return []
+    return [
+        other
+        for other in store.claimants(connection)
+        if other.kind == entry.kind and _claimed(other) == _claimed(entry)
+    ]
+
+
+def _claimed(entry: Entry) -> object:
+    spec = entry.body.get("spec") or {}
+    return spec.get("userName") or spec.get("roleName")

@@ -1,0 +1,100 @@
+"""Tell people what is true: statuses and Events of one connection and of what is claimed on it.
+
+A wait that has just begun is not worth a word, so this also remembers since when somebody waits.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+
+from milvus_rbac.domain.conditions import Patience, Reason, Refusal, patience
+from milvus_rbac.engine.claiming import Intents, intents_of
+from milvus_rbac.engine.connecting import Link
+from milvus_rbac.engine.connection_report import connection_conditions, connection_status
+from milvus_rbac.engine.dirty import Dirty
+from milvus_rbac.engine.endpoint import endpoint
+from milvus_rbac.engine.ledger import ready_condition
+from milvus_rbac.engine.reports import News, Report, pending_report, turn_of
+from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.tools import PATIENCE, RETRY_LATER, Tools
+from milvus_rbac.kube.errors import ClusterRefused
+
+logger = logging.getLogger(__name__)
+
+
+class Teller:
+    """Of one connection."""
+
+    def __init__(self, connection: Entry, tools: Tools, dirty: Dirty) -> None:
+        self._connection = connection
+        self._tools = tools
+        self._dirty = dirty
+        self._waits_since: dict[str, float] = {}
+
+    def forget(self, uid: str) -> None:
+        """A resource is gone."""
+        self._waits_since.pop(uid, None)
+
+    async def tell(self, entry: Entry, report: Report) -> None:
+        """Write what is true of a resource, unless it only tells of a wait that has just begun."""
+        await self._announce(entry, report.deeds)
+        if not report.only_waits:
+            self._waits_since.pop(entry.uid, None)
+        elif (left := self._patience_left(entry.uid)) > 0:
+            self._dirty.mark_later(entry.uid, left)
+            return
+        try:
+            if await self._tools.ledger.write_status(entry, report.status, report.conditions):
+                await self._announce(entry, report.turns)
+        except ClusterRefused as refusal:
+            # What can't be written of one resource must not keep the others from being served.
+            logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal)
+            self._dirty.mark_later(entry.uid, RETRY_LATER)
+
+    async def tell_connection(self, link: Link | None, intents: Intents | None, *refusals: Refusal) -> None:
+        """Write what is true of the connection; `intents` of None leaves those that are written there."""
+        entry = self._tools.store.entries.get(self._connection.uid)
+        if entry is None or (entry.deleting and not entry.has_finalizer):
+            return
+        features = link.features if link else None
+        identity = endpoint(entry.connection.spec.uri, entry.name[0]) if entry.connection else ""
+        kept = intents_of(entry.status) if intents is None else intents
+        status = connection_status(entry, identity, features, self._tools.store.claimants(entry.name), kept)
+        conditions = connection_conditions(entry, features, refusals)
+        turns = turn_of(entry, conditions[0])
+        if await self._tools.ledger.write_status(entry, status, conditions):
+            await self._announce(entry, turns)
+
+    async def tell_pending(self, uids: Iterable[str], refusal: Refusal) -> None:
+        """Tell resources that nothing can be done for them now; who was Ready keeps its last known truth."""
+        name = self._connection.name[1]
+        for uid in uids:
+            entry = self._tools.store.entries.get(uid)
+            if entry is None:
+                continue
+            if entry.deleting and entry.has_finalizer:
+                message = (
+                    f"It can't be taken out of Milvus now: MilvusConnection {name}: {refusal.message} To let it go and "
+                    "leave Milvus as it is, annotate it with rbac.milvus.io/force-retain=true."
+                )
+                await self.tell(entry, pending_report(entry, Refusal(Reason.DELETION_BLOCKED, message)))
+            elif not entry.deleting and _is_pending(entry):
+                suspended = refusal.reason is Reason.SUSPENDED
+                reason = Reason.SUSPENDED if suspended else Reason.WAITING_FOR_CONNECTION
+                message = f"Waits for MilvusConnection {name}: {refusal.message}"
+                await self.tell(entry, pending_report(entry, Refusal(reason, message)))
+
+    async def _announce(self, entry: Entry, news: Iterable[News]) -> None:
+        for one in news:
+            await self._tools.ledger.announce(entry, one.type, one.reason, one.message)
+
+    def _patience_left(self, uid: str) -> float:
+        now = time.monotonic()
+        return self._waits_since.setdefault(uid, now) + PATIENCE - now
+
+
+def _is_pending(entry: Entry) -> bool:
+    ready = ready_condition(entry)
+    if ready is None or ready.observed_generation != entry.generation:
+        return True
+    return patience(ready.reason) is Patience.WAITING
