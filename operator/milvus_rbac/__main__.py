@@ -1,0 +1,153 @@
+"""The command line. `run` is the only place where everything meets: settings, doors, engine, Kopf."""
+
+import asyncio
+import faulthandler
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import kopf
+from pydantic import ValidationError
+
+from milvus_rbac.engine.metrics import Metrics
+from milvus_rbac.engine.scheduler import Scheduler
+from milvus_rbac.handlers.watching import build_registry, build_settings
+from milvus_rbac.kube.access import NoAccess
+from milvus_rbac.kube.cluster import Cluster
+from milvus_rbac.kube.lease import Lease, LeaseName
+from milvus_rbac.kube.session import OpenSession, open_session
+from milvus_rbac.logs import set_up_logs
+from milvus_rbac.serving import Serving
+from milvus_rbac.settings import Settings
+
+WATCHERS = "watcher for "
+"""How Kopf names its watching tasks."""
+
+logger = logging.getLogger("milvus_rbac")
+
+
+@click.group()
+def main() -> None:
+    """Manage Milvus access control through Kubernetes custom resources."""
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Offer every setting as a flag of the same name; what is not given comes from the environment."""
+    for name, field in reversed(Settings.model_fields.items()):
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, name, default=None, help=field.description)(command)
+    return command
+
+
+@main.command()
+@_with_settings
+def run(**flags: Any) -> None:
+    """Run the operator until it is told to stop."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        raise click.UsageError("; ".join(_say(one) for one in error.errors(include_input=False))) from None
+    set_up_logs(settings.log_level, settings.log_format)
+    # `kill -USR1` shows where every thread is, even of a process whose loop is stuck; names of functions, no values.
+    faulthandler.register(signal.SIGUSR1)
+    try:
+        asyncio.run(_run(settings))
+    except NoAccess as problem:
+        raise click.ClickException(str(problem)) from None
+
+
+def _say(error: Any) -> str:
+    setting = f"MILVUS_RBAC_{'_'.join(str(part) for part in error['loc']).upper()}"
+    return f"{setting}: {error['msg']}"
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    _listen(stop)
+    metrics = Metrics()
+    session = await open_session(settings.kubeconfig)
+    async with await Cluster.connect(settings.kubeconfig, settings.namespaces) as cluster:
+        lease = Lease(
+            cluster.api, LeaseName(settings.lease_namespace, settings.lease_name), settings.identity
+        )
+        metrics.leader.set_function(lambda: float(lease.remaining() > 0))
+        scheduler = Scheduler(cluster, lease, settings, metrics)
+        ready = asyncio.Event()
+        serving = Serving(
+            settings.http_address,
+            is_alive=lambda: _find_dead_watch(ready, scheduler),
+            is_ready=lambda: None if scheduler.is_ready else "the resources are still being read",
+            registry=metrics.registry,
+        )
+        await serving.start()
+        try:
+            await _run_together(settings, scheduler, lease, session, stop, ready)
+        finally:
+            await serving.stop()
+            await session.session.close()
+
+
+async def _run_together(
+    settings: Settings,
+    scheduler: Scheduler,
+    lease: Lease,
+    session: OpenSession,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+) -> None:
+    """Run engine, lease and watches; stop writing first, give the lease back last."""
+    leading = asyncio.create_task(lease.run(), name="lease")
+    working = asyncio.create_task(scheduler.run(), name="scheduler")
+    watching = asyncio.create_task(
+        kopf.operator(
+            registry=build_registry(scheduler, session),
+            settings=build_settings(clusterwide=settings.namespaces is None),
+            clusterwide=settings.namespaces is None,
+            namespaces=settings.namespaces or (),
+            ready_flag=ready,
+            stop_flag=stop,
+        ),
+        name="kopf",
+    )
+    obeying = asyncio.create_task(_obey(stop, ready), name="signals")
+    try:
+        running = {leading, working, watching, obeying}
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        obeying.cancel()
+        for task in (working, watching, leading):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _obey(stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Wait until we are told to stop. Kopf takes the signals for itself as it starts, and would stop the engine last."""
+    await ready.wait()
+    _listen(stop)
+    await stop.wait()
+
+
+def _listen(stop: asyncio.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def _find_dead_watch(ready: asyncio.Event, scheduler: Scheduler) -> str | None:
+    """Say which watch has ended: Kopf does not always start it again (nolar/kopf#1276)."""
+    if not ready.is_set():
+        return None
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    dead = [
+        one for one in scheduler.watched if not any(name.startswith(f"{WATCHERS}{one}.") for name in names)
+    ]
+    return f"the watch of {', '.join(dead)} has ended" if dead else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Kopf: it watches and starts and stops things. A few lines each, no decisions, no writes."""

@@ -1,0 +1,55 @@
+"""How the process logs: one format for all, and libraries kept from saying more than they should.
+
+Passwords never reach a logger; that is the duty of those who hold them. Here it is made sure that no library writes
+bodies of requests or objects, whatever level is set.
+"""
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+from pythonjsonlogger.json import JsonFormatter
+
+CEILINGS = {
+    "kopf": logging.INFO,  # at DEBUG it writes objects in full
+    "kopf.objects": logging.WARNING,  # a line for every event of every object
+    "kubernetes": logging.INFO,  # ... and this one the API server's answers
+    "pymilvus": logging.ERROR,
+    "grpc": logging.WARNING,
+    "aiohttp": logging.WARNING,
+    "aiohttp.access": logging.ERROR,  # a line for every probe
+    "asyncio": logging.WARNING,
+}
+"""The least level of each library; a higher one of our own holds for them, too."""
+
+TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+KOPF_FIELDS = ("k8s_ref", "k8s_skip", "settings")
+"""What Kopf attaches to its records: its whole settings, among others."""
+
+
+def set_up_logs(level: str, style: Literal["json", "text"], stream: TextIO | None = None) -> None:
+    """Send everything that is logged to one stream (stderr by default); calling it again starts anew."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_json_formatter() if style == "json" else logging.Formatter(TEXT))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, ceiling in CEILINGS.items():
+        logging.getLogger(name).setLevel(max(ceiling, root.level))
+    logging.captureWarnings(capture=True)
+
+
+def _json_formatter() -> logging.Formatter:
+    return JsonFormatter(
+        ["levelname", "name", "message"],
+        rename_fields={"levelname": "level", "name": "logger"},
+        timestamp="time",
+        json_ensure_ascii=False,
+        reserved_attrs=[*_record_fields(), *KOPF_FIELDS],
+    )
+
+
+def _record_fields() -> list[str]:
+    """Name what every record has; only what a call adds with `extra` becomes a field of its own."""
+    bare = logging.LogRecord("", 0, "", 0, "", None, None)
+    return [*vars(bare), "message", "asctime", "taskName"]
