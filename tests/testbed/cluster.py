@@ -1,0 +1,194 @@
+"""A client of a running control plane: what tests need of kubectl, and of the API without kubectl's start-up time."""
+
+import base64
+import http.client
+import json
+import ssl
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+_TOKEN_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """How to reach a control plane; plain data, so that another process can be told."""
+
+    port: int
+    ca: Path
+    admin_certificate: Path
+    admin_key: Path
+    kubeconfig: Path
+    audit_log: Path
+    kubectl: Path
+    state: Path
+
+    @property
+    def url(self) -> str:
+        """The API server."""
+        return f"https://127.0.0.1:{self.port}"
+
+
+class ApiError(Exception):
+    """The API server refused a request."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        message = body.get("message", body) if isinstance(body, dict) else body
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.body = body
+
+
+class Cluster:
+    """What a test does with a control plane, as its admin."""
+
+    def __init__(self, facts: ClusterFacts) -> None:
+        self.facts = facts
+        self._tls = ssl.create_default_context(cafile=str(facts.ca))
+        self._tls.load_cert_chain(facts.admin_certificate, facts.admin_key)
+
+    @property
+    def url(self) -> str:
+        """The API server."""
+        return self.facts.url
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The admin's kubeconfig."""
+        return self.facts.kubeconfig
+
+    def kubectl(
+        self,
+        *args: str | Path,
+        stdin: str | None = None,
+        check: bool = True,
+        kubeconfig: Path | None = None,
+    ) -> str:
+        """Runs kubectl and returns what it prints; with `check=False` what it prints to stderr too."""
+        command = [self.facts.kubectl, "--kubeconfig", kubeconfig or self.kubeconfig, *args]
+        done = subprocess.run(
+            [str(part) for part in command],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(map(str, args))}: {done.stderr.strip()}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def api(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = JSON,
+        *,
+        timeout: float = 30.0,
+    ) -> tuple[int, Any]:
+        """One request on a connection of its own; the status, and the body (parsed if it is JSON)."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.facts.port, timeout=timeout, context=self._tls
+        )
+        try:
+            data = None if body is None else json.dumps(body)
+            headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+            text = response.read()
+            is_json = response.headers.get_content_type() == JSON
+            return response.status, json.loads(text) if is_json else text.decode(errors="replace")
+        finally:
+            connection.close()
+
+    def call(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> Any:
+        """Like `api`, but a refusal is an ApiError."""
+        status, answer = self.api(method, path, body, content_type)
+        if status >= http.client.BAD_REQUEST:
+            raise ApiError(status, answer)
+        return answer
+
+    def get(self, path: str) -> Any:
+        """The object at that path; None if there is none."""
+        status, answer = self.api("GET", path)
+        if status == http.client.NOT_FOUND:
+            return None
+        if status >= http.client.BAD_REQUEST:
+            raise ApiError(status, answer)
+        return answer
+
+    def patch(self, path: str, body: Any, content_type: str = MERGE_PATCH) -> Any:
+        """Changes the object at that path, by a merge patch unless said otherwise."""
+        return self.call("PATCH", path, body, content_type)
+
+    def create_namespace(self, name: str, labels: dict[str, str] | None = None) -> None:
+        """A namespace, ready for Pods and tokens: its default ServiceAccount is not waited for."""
+        self.call("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}})
+
+    def delete_namespace(self, name: str) -> None:
+        """Starts the end of a namespace, which takes five seconds or more."""
+        self.api("DELETE", f"/api/v1/namespaces/{name}")
+
+    def service_account_token(self, namespace: str, name: str) -> str:
+        """A token of that ServiceAccount, good for a day."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": _TOKEN_SECONDS},
+        }
+        return str(self.call("POST", path, body)["status"]["token"])
+
+    def service_account_kubeconfig(
+        self,
+        namespace: str,
+        name: str,
+        server: str | None = None,
+        ca: Path | None = None,
+    ) -> Path:
+        """A kubeconfig with nothing but that ServiceAccount's token; `server` and `ca` put a forwarder between."""
+        token = self.service_account_token(namespace, name)
+        content = kubeconfig(server or self.url, ca or self.facts.ca, {"token": token}, namespace)
+        with tempfile.NamedTemporaryFile(
+            "w", prefix=f"{namespace}-{name}.", suffix=".kubeconfig", dir=self.facts.state, delete=False
+        ) as file:
+            file.write(content)
+        return Path(file.name)
+
+    def audit_mark(self) -> int:
+        """A place in the audit log, for `audit_events`."""
+        return self.facts.audit_log.stat().st_size
+
+    def audit_events(self, since: int = 0) -> list[dict[str, Any]]:
+        """Every answered request since that mark, in the order of their answers; the control plane's own are not kept."""
+        with self.facts.audit_log.open("rb") as file:
+            file.seek(since)
+            lines = file.read().split(b"\n")[:-1]  # what follows the last line break is not yet whole
+        events: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return [event for event in events if event["stage"] == "ResponseComplete"]
+
+
+def kubeconfig(server: str, ca: Path, user: dict[str, str], namespace: str = "default") -> str:
+    """The text of a kubeconfig for one cluster and one user."""
+    ca_data = base64.b64encode(ca.read_bytes()).decode()
+    name = "testbed"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": ca_data}}],
+        "users": [{"name": name, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}],
+        "current-context": name,
+    }
+    return yaml.safe_dump(config, sort_keys=False)
