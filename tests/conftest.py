@@ -1,0 +1,153 @@
+"""Fixtures: the servers of the test bed, started when first needed, and what each test has for itself."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed import build
+from testbed.api_forwarder import ApiForwarder
+from testbed.bed import TestBed
+from testbed.build import Binaries
+from testbed.cluster import Cluster
+from testbed.control_plane import ControlPlane
+from testbed.milvus import STANDARD, MilvusFacts, MilvusServer, Profile
+from testbed.milvus_admin import MilvusAdmin
+from testbed.milvus_forwarder import MilvusForwarder
+from testbed.names import Unique
+from testbed.sharing import Host, RemoteBed
+
+CRDS = Path(__file__).parents[1] / "crds"
+
+_BED = pytest.StashKey[TestBed | RemoteBed]()
+_HOST = pytest.StashKey[Host]()
+
+
+def _crds() -> list[Path]:
+    return sorted(CRDS.glob("*.yaml"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A test bed for the session; a worker of pytest-xdist uses that of the process which started it."""
+    address = getattr(config, "workerinput", {}).get("test_bed")
+    config.stash[_BED] = RemoteBed(address) if address else TestBed(_crds())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tells a new worker of pytest-xdist where the test bed is."""
+    stash = node.config.stash
+    if _HOST not in stash:
+        stash[_HOST] = Host(stash[_BED])
+    node.workerinput["test_bed"] = stash[_HOST].address
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends all servers, however the session ended."""
+    if host := config.stash.get(_HOST, None):
+        host.close()
+    if bed := config.stash.get(_BED, None):
+        bed.close()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Builds what is missing before the first test's timeout begins to run."""
+    needed = {
+        name for item in session.items if isinstance(item, pytest.Function) for name in item.fixturenames
+    }
+    if session.config.option.collectonly or not needed & {"binaries", "control_plane", "fresh_control_plane"}:
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+    with capture.global_and_fixture_disabled():
+        build.ensure()
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """The programs that the test bed runs."""
+    return build.ensure()
+
+
+@pytest.fixture(scope="session")
+def control_plane(pytestconfig: pytest.Config) -> Cluster:
+    """The Kubernetes API that all tests share, with the operator's CRDs."""
+    return pytestconfig.stash[_BED].control_plane()
+
+
+@pytest.fixture(scope="session")
+def milvus_profile(pytestconfig: pytest.Config) -> Callable[[Profile], MilvusFacts]:
+    """Gives the shared Milvus with the settings asked for."""
+    bed = pytestconfig.stash[_BED]
+
+    def facts(profile: Profile) -> MilvusFacts:
+        server = bed.milvus(profile)
+        return server if isinstance(server, MilvusFacts) else server.facts
+
+    return facts
+
+
+@pytest.fixture(scope="session")
+def milvus(milvus_profile: Callable[[Profile], MilvusFacts]) -> MilvusFacts:
+    """The Milvus that most tests share."""
+    return milvus_profile(STANDARD)
+
+
+@pytest.fixture
+def fresh_control_plane() -> Iterator[ControlPlane]:
+    """A control plane of the test's own (three seconds), to be killed and restarted at will."""
+    plane = ControlPlane(build.ensure_kubernetes(), _crds())
+    yield plane
+    plane.stop()
+
+
+@pytest.fixture
+def fresh_milvus() -> Iterator[Callable[[Profile], MilvusServer]]:
+    """Starts a Milvus of the test's own (three seconds), with root's first password, to be stopped at will."""
+    with ExitStack() as servers:
+
+        def start(profile: Profile = STANDARD) -> MilvusServer:
+            server = MilvusServer(build.ensure_milvus(), profile)
+            servers.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def unique() -> Unique:
+    """Gives names that no other test has."""
+    return Unique()
+
+
+@pytest.fixture
+def namespace(control_plane: Cluster) -> Iterator[str]:
+    """A Kubernetes namespace of the test's own; its end, which takes five seconds, is not waited for."""
+    name = f"t-{secrets.token_hex(4)}"
+    control_plane.create_namespace(name)
+    yield name
+    control_plane.delete_namespace(name)
+
+
+@pytest.fixture
+def forwarder(milvus: MilvusFacts) -> Iterator[MilvusForwarder]:
+    """The test's own way to the shared Milvus: an address, calls and faults that no other test sees."""
+    with MilvusForwarder(milvus.port) as forwarder:
+        yield forwarder
+
+
+@pytest.fixture
+def api_forwarder(control_plane: Cluster) -> Iterator[ApiForwarder]:
+    """The test's own way to the Kubernetes API."""
+    with ApiForwarder(control_plane.url, control_plane.facts.ca) as forwarder:
+        yield forwarder
+
+
+@pytest.fixture
+def admin(milvus: MilvusFacts) -> Iterator[MilvusAdmin]:
+    """Root's client of the shared Milvus, past all forwarders."""
+    with milvus.admin() as admin:
+        yield admin

@@ -1,0 +1,71 @@
+"""No password gets out, whatever goes wrong."""
+
+import logging
+import traceback
+from collections.abc import Awaitable
+
+import pytest
+
+from contract.conftest import Connect
+from contract.support import do, look, wallet
+from milvus_rbac.domain.changes import CreateUser, PasswordMeans, RecreateUser, UpdatePassword
+from milvus_rbac.errors import MilvusRbacError
+from milvus_rbac.milvus.port import Credentials, Password
+from milvus_rbac.milvus.session import encode
+from testbed.milvus import MilvusFacts
+from testbed.milvus_forwarder import MilvusForwarder
+from testbed.names import Unique
+
+SECRET = "zq-very-secret"  # noqa: S105 - what must not be found
+OTHER = "zq-other-secret"
+
+
+async def _said(call: Awaitable[object]) -> str:
+    """Give all that an error says, its causes included."""
+    try:
+        await call
+    except MilvusRbacError as error:
+        return "".join(traceback.format_exception(error)) + repr(error) + str(vars(error))
+    return ""
+
+
+async def test_no_password_is_in_an_error_or_a_log(
+    connect: Connect,
+    milvus: MilvusFacts,
+    forwarder: MilvusForwarder,
+    unique: Unique,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    user, door = unique("user"), connect(milvus.uri)
+    through, stranger = connect(forwarder.uri), connect(milvus.uri, user, OTHER)
+    texts = wallet({user: SECRET}, {user: OTHER})
+    bad = wallet({"1a": SECRET, user: SECRET + "x" * 100})
+
+    await do(door, CreateUser(user), texts=texts)
+    said = [
+        await _said(do(door, CreateUser(user), texts=texts)),
+        await _said(do(door, CreateUser("1a"), texts=bad)),
+        await _said(do(door, RecreateUser(user, frozenset({unique("gone")})), texts=texts)),
+        await _said(do(door, UpdatePassword(user, PasswordMeans.KNOWN_TEXT), texts=texts)),
+        await _said(do(door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=texts)),
+        await _said(do(door, RecreateUser(user, frozenset()), texts=bad)),
+        await _said(stranger.greet()),
+    ]
+    forwarder.drop_all()
+    said.append(await _said(do(through, CreateUser(user), texts=texts)))
+    assert all(said)
+    await look(door, login=(user, OTHER))
+
+    everything = "\n".join(
+        [*said, caplog.text, repr(door), repr(texts), repr(Credentials(user, Password(SECRET)))]
+    )
+    for text in (
+        SECRET,
+        OTHER,
+        encode(SECRET),
+        encode(OTHER),
+        encode(f"{user}:{OTHER}"),
+        encode(f"{user}:{SECRET}"),
+    ):
+        assert text not in everything

@@ -1,0 +1,77 @@
+"""Every reason that a condition can have is produced by a story on real servers: the table says by which."""
+
+import ast
+
+import pytest
+
+from milvus_rbac.domain.conditions import Reason
+
+from .repository import ROOT
+
+BAD_PASSWORD = "a_secret_that_holds_no_password_is_named_and_heals"  # noqa: S105 - the name of a test
+
+PRODUCED_BY: dict[Reason, tuple[str, str]] = {
+    Reason.READY: ("serving", "a_working_operator_is_alive_ready_and_counts"),
+    Reason.WAITING_FOR_SECRET: ("users", "a_user_waits_for_its_secret_and_is_made_when_it_comes"),
+    Reason.WAITING_FOR_ROLE: ("users", "a_user_waits_for_a_role_and_is_bound_when_the_role_is_made"),
+    Reason.WAITING_FOR_CONNECTION: (
+        "connections",
+        "resources_wait_for_their_connection_and_are_served_when_it_comes",
+    ),
+    Reason.SECRET_KEY_MISSING: ("bad_input", BAD_PASSWORD),
+    Reason.SECRET_EMPTY: ("bad_input", BAD_PASSWORD),
+    Reason.SECRET_NOT_UTF8: ("bad_input", BAD_PASSWORD),
+    Reason.SECRET_TRAILING_NEWLINE: ("bad_input", BAD_PASSWORD),
+    Reason.PASSWORD_TOO_SHORT: ("bad_input", BAD_PASSWORD),
+    Reason.PASSWORD_TOO_LONG: ("bad_input", BAD_PASSWORD),
+    Reason.UNKNOWN_PRIVILEGE: ("roles", "an_invalid_row_holds_back_neither_valid_rows_nor_revocations"),
+    Reason.INVALID_SCOPE: ("roles", "a_privilege_in_a_place_where_it_means_something_else_is_refused"),
+    Reason.INVALID_NAME: ("users", "a_name_that_this_server_does_not_take_is_said"),
+    Reason.RESERVED_NAME: ("roles", "a_built_in_role_can_not_be_claimed"),
+    Reason.CONFLICT: (
+        "ownership",
+        "a_role_with_more_grants_than_wanted_is_a_conflict_until_adoption_is_always",
+    ),
+    Reason.CONTESTED: ("drift", "who_keeps_undoing_a_change_is_given_in_to_until_somebody_asks"),
+    Reason.NOT_PERMITTED: ("connections", "a_connection_of_another_namespace_is_not_permitted"),
+    Reason.UNSUPPORTED_BY_SERVER: ("roles", "what_this_server_does_not_have_is_said_and_not_expanded"),
+    Reason.LIMIT_REACHED: (
+        "connections",
+        "a_ninth_role_says_which_limit_to_raise_and_is_made_when_there_is_room",
+    ),
+    Reason.OLD_PASSWORD_UNKNOWN: (
+        "passwords",
+        "with_in_place_a_user_whose_old_password_is_unknown_is_left_alone",
+    ),
+    Reason.CREDENTIALS_REJECTED: ("connections", "without_bootstrap_roots_password_is_left_alone"),
+    Reason.UNREACHABLE: (
+        "status",
+        "trouble_of_the_connection_is_its_event_and_not_that_of_all_its_resources",
+    ),
+    Reason.TLS_MISMATCH: ("connections", "the_servers_certificate_may_be_for_the_name_in_the_spec"),
+    Reason.AUTHORIZATION_OFF: ("connections", "with_authorization_off_no_account_is_ready_and_roles_are"),
+    Reason.MISSING_PRIVILEGES: (
+        "connections",
+        "what_the_account_lacks_is_still_all_named_when_resources_wait_for_it",
+    ),
+    Reason.NO_DEFAULT_CONNECTION: (
+        "connections",
+        "without_a_connection_ref_and_without_a_default_nothing_is_done",
+    ),
+    Reason.SUSPENDED: ("modes", "a_suspended_resource_is_left_alone_until_it_is_resumed"),
+    Reason.OBSERVED: ("modes", "observe_plans_and_writes_nothing_until_it_is_switched_to_enforce"),
+    Reason.DELETION_BLOCKED: ("deletion", "while_milvus_is_down_a_deletion_is_blocked_and_then_goes_on"),
+    Reason.INTERNAL_ERROR: (
+        "strange_server",
+        "an_answer_that_nobody_expected_is_shown_and_stops_nobody_else",
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_is_produced_by_a_story(reason: Reason) -> None:
+    subject, promise = PRODUCED_BY[reason]
+    text = (ROOT / "tests" / "integration" / f"test_{subject}.py").read_text()
+    told = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+    assert f"test_{promise}" in told
+    assert f'"{reason}"' in text

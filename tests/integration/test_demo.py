@@ -1,0 +1,128 @@
+"""`make demo` from outside: what it prints, how it ends, and that nothing of it stays."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.build import Binaries
+from testbed.processes import Process
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "manifests" / "samples"
+PATIENCE = 120.0
+
+LINES = [
+    "A Kubernetes API runs",
+    "A new Milvus runs",
+    "kubectl apply -f crds -f manifests/operator",
+    "The operator runs with that ServiceAccount's token",
+    "kubectl apply -f manifests/samples",
+    "Every resource becomes Ready",
+    "bootstrap: root has the Secret's password",
+    "analytics_app logs in with the password of Secret analytics-app",
+    "Allowed: analytics_app queries orders",
+    "Denied: analytics_app neither inserts into orders nor drops it",
+    "Rotation: Secret analytics-app is changed",
+    "The old password is refused",
+    "By hand: root revokes Query on orders from analytics_reader",
+    "Drift: it is put back",
+    "Every resource is Ready",
+    "kubectl delete -f manifests/samples",
+    "Nothing is left in Milvus",
+    "Everything is stopped",
+]
+LEFT_RUNNING = "Everything is left running"
+
+StartDemo = Callable[..., Process]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the demo puts all its files."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start_demo(binaries: Binaries, tmp_path: Path, folder: Path) -> Iterator[StartDemo]:
+    """Starts the demo with these arguments."""
+    assert binaries.kube_apiserver.exists()
+    started: list[Process] = []
+
+    def start(*arguments: str | Path) -> Process:
+        environment = os.environ | {"TMPDIR": str(folder)}
+        argv = [sys.executable, "-m", "testbed.demo", *arguments]
+        started.append(Process.start(argv, tmp_path / "demo.log", env=environment, cwd=ROOT))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+def checked_lines(demo: Process) -> list[str]:
+    """What follows the number and `ok`."""
+    return re.findall(r"^ *\d+ ok (.*)$", demo.log.read_text(), re.MULTILINE)
+
+
+def remains(folder: Path) -> list[str]:
+    """Files, and processes that were told of them."""
+    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [*map(str, folder.iterdir()), *(line for line in listing.splitlines() if str(folder) in line)]
+
+
+def test_every_line_of_the_demo_is_true(start_demo: StartDemo, folder: Path) -> None:
+    demo = start_demo()
+    assert demo.wait(PATIENCE) == 0, demo.tail()
+    lines = checked_lines(demo)
+    assert [line for line, promise in zip(lines, LINES, strict=True) if not line.startswith(promise)] == []
+    assert "PERMISSION_DENIED PrivilegeInsert" in demo.log.read_text()
+    assert not remains(folder)
+
+
+def test_the_demo_fails_at_the_first_line_that_is_not_true(
+    start_demo: StartDemo, folder: Path, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(SAMPLES, tmp_path / "broken"))
+    role = broken / "role.yaml"
+    role.write_text(role.read_text().replace("Query", "Qwery"))
+    demo = start_demo("--samples", broken)
+    assert demo.wait(PATIENCE) == 1
+    output = demo.log.read_text()
+    assert len(checked_lines(demo)) == LINES.index("Every resource becomes Ready")
+    assert " 6 FAILED Every resource becomes Ready" in output
+    assert "Milvus has no privilege Qwery; write Query" in output
+    assert not remains(folder)
+
+
+def test_keep_leaves_everything_running_until_it_is_interrupted(start_demo: StartDemo, folder: Path) -> None:
+    demo = start_demo("--keep")
+    demo.wait_until(lambda: "Ctrl-C here" in demo.log.read_text(), PATIENCE)
+    output = demo.log.read_text()
+    assert LEFT_RUNNING in output
+    exports = "\n".join(re.findall(r"^ *(export .*)$", output, re.MULTILINE))
+    command = re.search(r"^ *(kubectl .* get milvus)$", output, re.MULTILINE)
+    assert command is not None
+    script = ["bash", "-c", f"{exports}\n{command[1]}"]
+    table = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    assert table.count("True") == 3
+    assert remains(folder)
+    demo.send(signal.SIGINT)
+    assert demo.wait(PATIENCE) == 0, demo.tail()
+    assert not remains(folder)
+
+
+def test_an_interrupted_demo_stops_what_it_started(start_demo: StartDemo, folder: Path) -> None:
+    demo = start_demo()
+    demo.wait_until(lambda: "2 ok A new Milvus runs" in demo.log.read_text(), PATIENCE)
+    demo.send(signal.SIGINT)
+    assert demo.wait(PATIENCE) == 130
+    assert not remains(folder)

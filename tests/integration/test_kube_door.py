@@ -1,0 +1,709 @@
+"""The door to Kubernetes, with nothing but the operator's own ServiceAccount and manifests, against a real API server."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from milvus_rbac.kube import access as access_module
+from milvus_rbac.kube.access import NoAccess, find_access
+from milvus_rbac.kube.api import Api
+from milvus_rbac.kube.cluster import FINALIZER, GROUP_VERSION, Cluster
+from milvus_rbac.kube.errors import ClusterRefused, ClusterUnavailable, LeaseLost
+from milvus_rbac.kube.lease import Lease, LeaseName
+from milvus_rbac.kube.session import open_session
+from testbed.api_forwarder import ApiForwarder
+from testbed.cluster import kubeconfig
+from testbed.control_plane import ControlPlane
+from testbed.forwarder import Action, Call
+
+MANIFESTS = Path(__file__).parents[2] / "manifests" / "operator"
+SYSTEM, ACCOUNT = "milvus-rbac-system", "milvus-rbac-operator"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Ready",
+    "message": "It is so.",
+    "observedGeneration": 1,
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+FOREIGN = READY | {"type": "example.com/Audited", "reason": "Audited"}
+OURS = {"Ready", "Stalled", "Reconciling"}
+
+
+@pytest.fixture(scope="session")
+def installed(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane with the operator's account and rights."""
+    for name in ("namespace", "rbac", "user-roles"):
+        control_plane.kubectl("apply", "--server-side", f"--filename={MANIFESTS / name}.yaml")
+    wait_until_allowed(control_plane, {"verb": "list", "resource": "secrets"})
+    return control_plane
+
+
+def wait_until_allowed(plane: ControlPlane, what: dict[str, str]) -> None:
+    """A new right is known to the API server's authorizer only a moment later."""
+    spec = {"user": f"system:serviceaccount:{SYSTEM}:{ACCOUNT}", "resourceAttributes": what}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    deadline = time.monotonic() + 10
+    while not plane.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"][
+        "allowed"
+    ]:
+        assert time.monotonic() < deadline
+
+
+@pytest.fixture(scope="session")
+def operator_kubeconfig(installed: ControlPlane) -> str:
+    return str(installed.service_account_kubeconfig(SYSTEM, ACCOUNT))
+
+
+@pytest.fixture
+async def cluster(operator_kubeconfig: str, namespace: str) -> AsyncIterator[Cluster]:
+    """The door, limited to the test's namespace."""
+    async with await Cluster.connect(operator_kubeconfig, [namespace]) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def forwarded(
+    installed: ControlPlane, namespace: str, api_forwarder: ApiForwarder
+) -> AsyncIterator[Cluster]:
+    """The same through a forwarder, which can break it or slip something in between; it loses patience after a second."""
+    path = installed.service_account_kubeconfig(SYSTEM, ACCOUNT, api_forwarder.url, api_forwarder.ca_path)
+    async with await Cluster.connect(str(path), [namespace], timeout=1) as cluster:
+        yield cluster
+
+
+class Users:
+    """MilvusUsers of one namespace, as somebody else handles them."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self._plane = plane
+        self.path = f"/apis/{GROUP_VERSION}/namespaces/{namespace}/milvususers"
+
+    def create(self, name: str = "ann", **metadata: Any) -> dict[str, Any]:
+        spec = {"userName": "ann", "passwordSecretRef": {"name": "ann", "key": "password"}, "roles": []}
+        body = {
+            "apiVersion": GROUP_VERSION,
+            "kind": "MilvusUser",
+            "metadata": {"name": name} | metadata,
+            "spec": spec,
+        }
+        return dict(self._plane.call("POST", self.path, body))
+
+    def read(self, name: str = "ann") -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._plane.get(f"{self.path}/{name}")
+        return found
+
+    def delete(self, name: str = "ann") -> None:
+        self._plane.call("DELETE", f"{self.path}/{name}")
+
+    def recreate(self, name: str = "ann") -> dict[str, Any]:
+        self.delete(name)
+        return self.create(name)
+
+    def patch(self, body: Any, subresource: str = "", name: str = "ann") -> None:
+        self._plane.patch(f"{self.path}/{name}{subresource}", body)
+
+
+@pytest.fixture
+def users(control_plane: ControlPlane, namespace: str) -> Users:
+    return Users(control_plane, namespace)
+
+
+def create_secret(plane: ControlPlane, namespace: str, name: str, text: str) -> None:
+    data = {"password": base64.b64encode(text.encode()).decode()}
+    plane.call("POST", f"/api/v1/namespaces/{namespace}/secrets", {"metadata": {"name": name}, "data": data})
+
+
+def once(method: str, act: Callable[[], object]) -> Callable[[Call], Action | None]:
+    """A forwarder's hook: does something right before the first request of that method passes."""
+    waiting = [act]
+
+    def hook(call: Call) -> Action | None:
+        if call.method == method and waiting:
+            waiting.pop()()
+        return None
+
+    return hook
+
+
+# --- status
+
+
+async def test_a_status_lands_on_its_object(cluster: Cluster, users: Users) -> None:
+    body = users.create()
+    written = await cluster.replace_status(body, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    assert written is not None
+    assert written["status"] == {"observedGeneration": 1, "conditions": [READY]}
+    assert users.read() == written
+
+
+async def test_a_status_never_lands_on_a_namesake(cluster: Cluster, users: Users) -> None:
+    before = users.create()
+    namesake = users.recreate()
+    assert await cluster.replace_status(before, {"observedGeneration": 9}, OURS) is None
+    assert users.read() == namesake
+
+
+async def test_a_status_of_what_is_gone_is_not_written(cluster: Cluster, users: Users) -> None:
+    before = users.create()
+    users.delete()
+    assert await cluster.replace_status(before, {"observedGeneration": 9}, OURS) is None
+
+
+async def test_a_status_leaves_out_what_is_no_longer_said(cluster: Cluster, users: Users) -> None:
+    stalled = READY | {"type": "Stalled"}
+    body = users.create()
+    before = await cluster.replace_status(
+        body, {"observedGeneration": 1, "conditions": [READY, stalled]}, OURS
+    )
+    assert before is not None
+    after = await cluster.replace_status(before, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    assert after is not None
+    assert after["status"]["conditions"] == [READY]
+
+
+async def test_conditions_of_others_survive_even_if_we_have_not_seen_them(
+    cluster: Cluster, users: Users
+) -> None:
+    unaware = users.create()
+    users.patch({"status": {"conditions": [FOREIGN]}}, "/status")
+    written = await cluster.replace_status(unaware, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    assert written is not None
+    assert written["status"]["conditions"] == [READY, FOREIGN]
+    again = await cluster.replace_status(written, {"observedGeneration": 2, "conditions": [READY]}, OURS)
+    assert again is not None
+    assert again["status"] == {"observedGeneration": 2, "conditions": [READY, FOREIGN]}
+
+
+async def test_a_status_that_is_there_already_costs_no_request(
+    forwarded: Cluster, users: Users, api_forwarder: ApiForwarder
+) -> None:
+    body = users.create()
+    users.patch({"status": {"observedGeneration": 1, "conditions": [FOREIGN]}}, "/status")
+    written = await forwarded.replace_status(body, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    assert written is not None
+    api_forwarder.clear()
+    again = await forwarded.replace_status(written, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    assert again == written
+    assert api_forwarder.calls == []
+
+
+async def test_a_status_that_the_schema_forbids_is_refused_once(
+    forwarded: Cluster, users: Users, api_forwarder: ApiForwarder
+) -> None:
+    body = users.create()
+    with pytest.raises(ClusterRefused, match="observedGeneration") as refusal:
+        await forwarded.replace_status(body, {"observedGeneration": "many"}, OURS)
+    assert refusal.value.status == 422
+    assert [call.method for call in api_forwarder.calls] == ["PATCH", "GET"]
+
+
+# --- finalizers
+
+
+async def test_finalizers_of_others_survive_what_happens_at_the_same_time(
+    forwarded: Cluster, users: Users, api_forwarder: ApiForwarder
+) -> None:
+    body = users.create(finalizers=["example.com/a"])
+    meanwhile = {"metadata": {"finalizers": ["example.com/a", "example.com/b"]}}
+    api_forwarder.hook = once("PATCH", lambda: users.patch(meanwhile))
+    added = await forwarded.add_finalizer(body)
+    assert added is not None
+    assert added["metadata"]["finalizers"] == ["example.com/a", "example.com/b", FINALIZER]
+
+    meanwhile = {"metadata": {"finalizers": [FINALIZER, "example.com/c"]}}
+    api_forwarder.hook = once("PATCH", lambda: users.patch(meanwhile))
+    removed = await forwarded.remove_finalizer(added)
+    assert removed is not None
+    assert removed["metadata"]["finalizers"] == ["example.com/c"]
+    users.patch({"metadata": {"finalizers": None}})
+
+
+async def test_a_finalizer_that_is_there_costs_no_request(cluster: Cluster, users: Users) -> None:
+    body = users.create()
+    added = await cluster.add_finalizer(body)
+    assert added is not None
+    users.patch({"metadata": {"labels": {"a": "b"}}})
+    assert await cluster.add_finalizer(added) == added
+    assert await cluster.remove_finalizer(body) == body
+    users.patch({"metadata": {"finalizers": None}})
+
+
+async def test_finalizers_never_land_on_a_namesake(cluster: Cluster, users: Users) -> None:
+    before = users.create()
+    namesake = users.recreate()
+    assert await cluster.add_finalizer(before) is None
+    held = before | {"metadata": before["metadata"] | {"finalizers": [FINALIZER]}}
+    assert await cluster.remove_finalizer(held) is None
+    assert users.read() == namesake
+
+
+async def test_nothing_is_begun_for_what_is_being_deleted(cluster: Cluster, users: Users) -> None:
+    before = users.create(finalizers=["example.com/a"])
+    users.delete()
+    assert await cluster.add_finalizer(before) is None
+    users.patch({"metadata": {"finalizers": None}})
+
+
+async def test_without_the_last_finalizer_the_object_goes(cluster: Cluster, users: Users) -> None:
+    added = await cluster.add_finalizer(users.create())
+    assert added is not None
+    users.delete()
+    assert await cluster.remove_finalizer(added) is not None
+    assert users.read() is None
+    assert await cluster.remove_finalizer(added) is None
+
+
+# --- reading
+
+
+async def test_more_resources_than_one_page_has_are_all_listed(
+    cluster: Cluster, installed: ControlPlane, users: Users
+) -> None:
+    template = users.create()
+    async with await Cluster.connect(str(installed.kubeconfig)) as admin:
+
+        async def copy(number: int) -> None:
+            body = {**template, "metadata": {"name": f"u{number}"}, "status": None}
+            await admin.api.request("POST", users.path, body=body)
+
+        await asyncio.gather(*(copy(number) for number in range(500)))
+    found = await cluster.list_all("milvususers")
+    assert len({item["metadata"]["name"] for item in found}) == len(found) == 501
+    assert all(item["kind"] == "MilvusUser" for item in found)
+
+
+async def test_only_the_scope_is_listed(
+    operator_kubeconfig: str, installed: ControlPlane, namespace: str, users: Users
+) -> None:
+    users.create()
+    async with await Cluster.connect(operator_kubeconfig, [f"{namespace}-other"]) as elsewhere:
+        assert await elsewhere.list_all("milvususers") == []
+    async with await Cluster.connect(operator_kubeconfig) as everywhere:
+        found = await everywhere.list_all("milvususers")
+    assert namespace in {item["metadata"]["namespace"] for item in found}
+    assert installed is not None
+
+
+async def test_a_kind_that_is_not_installed_has_no_resources(installed: ControlPlane, namespace: str) -> None:
+    async with await Cluster.connect(str(installed.kubeconfig), [namespace]) as admin:
+        assert await admin.list_all("milvusnothings") == []
+
+
+async def test_secrets_are_listed_without_their_data(
+    cluster: Cluster, control_plane: ControlPlane, namespace: str
+) -> None:
+    assert await cluster.list_secret_metadata() == []
+    create_secret(control_plane, namespace, "ann", "hush")
+    (secret,) = await cluster.list_secret_metadata()
+    assert secret["metadata"]["name"] == "ann"
+    assert "data" not in secret
+
+
+async def test_single_objects_are_read_or_absent(
+    cluster: Cluster, control_plane: ControlPlane, namespace: str, users: Users
+) -> None:
+    create_secret(control_plane, namespace, "ann", "hush")
+    config_map = {"metadata": {"name": "authority"}, "data": {"ca.crt": "PEM"}}
+    control_plane.call("POST", f"/api/v1/namespaces/{namespace}/configmaps", config_map)
+    user = users.create()
+    secret = await cluster.get_secret(namespace, "ann")
+    assert secret is not None
+    assert base64.b64decode(secret["data"]["password"]) == b"hush"
+    found = await cluster.get_config_map(namespace, "authority")
+    assert found is not None
+    assert found["data"] == {"ca.crt": "PEM"}
+    assert await cluster.get("milvususers", namespace, "ann") == user
+    assert await cluster.get_secret(namespace, "none") is None
+    assert await cluster.get_config_map(namespace, "none") is None
+    assert await cluster.get("milvususers", namespace, "none") is None
+
+
+# --- refusals and silence
+
+
+async def test_what_is_forbidden_is_refused(cluster: Cluster, namespace: str) -> None:
+    with pytest.raises(ClusterRefused, match="forbidden") as refusal:
+        await cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/secrets", body={"metadata": {}})
+    assert refusal.value.status == 403
+
+
+async def test_an_api_server_that_is_away_or_silent_is_unavailable(
+    forwarded: Cluster, users: Users, api_forwarder: ApiForwarder
+) -> None:
+    body = users.create()
+    assert await forwarded.list_all("milvususers") == [body]
+    api_forwarder.drop_all()
+    with pytest.raises(ClusterUnavailable):
+        await forwarded.list_all("milvususers")
+    api_forwarder.black_hole()
+    with pytest.raises(ClusterUnavailable, match="no answer within 1 s"):
+        await forwarded.replace_status(body, {"observedGeneration": 1}, OURS)
+    api_forwarder.restore()
+    assert await forwarded.list_all("milvususers") == [body]
+
+
+async def test_a_request_is_sent_once(forwarded: Cluster, users: Users, api_forwarder: ApiForwarder) -> None:
+    body = users.create()
+    api_forwarder.hook = lambda call: Action.LOSE_REPLY if call.method == "PATCH" else None
+    with pytest.raises(ClusterUnavailable):
+        await forwarded.replace_status(body, {"observedGeneration": 5}, OURS)
+    assert len(api_forwarder.writes()) == 1
+    found = users.read()
+    assert found is not None
+    assert found["status"] == {"observedGeneration": 5}
+
+
+# --- events
+
+
+async def test_the_same_words_are_posted_once_in_ten_minutes(
+    cluster: Cluster, control_plane: ControlPlane, namespace: str, users: Users
+) -> None:
+    body = users.create()
+    later = AT + timedelta(minutes=9)
+    await cluster.post_event(body, "Warning", "Conflict", "It is taken.", AT)
+    await cluster.post_event(body, "Warning", "Conflict", "It is taken.", later)
+    await cluster.post_event(body, "Normal", "Rotated", "It is new.", later)
+    path = f"/api/v1/namespaces/{namespace}/events"
+
+    def read() -> list[dict[str, Any]]:
+        items = control_plane.get(path)["items"]
+        return sorted(items, key=lambda item: str(item["lastTimestamp"]))
+
+    first, second = read()
+    assert (first["reason"], first["type"], first["message"]) == ("Conflict", "Warning", "It is taken.")
+    assert first["involvedObject"]["uid"] == body["metadata"]["uid"]
+    assert first["source"]["component"] == first["reportingComponent"] == "milvus-rbac-operator"
+    assert second["reason"] == "Rotated"
+    await cluster.post_event(body, "Warning", "Conflict", "It is taken.", AT + timedelta(minutes=11))
+    assert len(read()) == 3
+
+
+async def test_an_event_that_nobody_takes_is_no_error_and_may_be_said_again(
+    forwarded: Cluster, control_plane: ControlPlane, namespace: str, users: Users, api_forwarder: ApiForwarder
+) -> None:
+    body = users.create()
+    api_forwarder.drop_all()
+    await forwarded.post_event(body, "Normal", "Rotated", "It is new.", AT)
+    api_forwarder.restore()
+    await forwarded.post_event(body, "Normal", "Rotated", "It is new.", AT)
+    assert len(control_plane.get(f"/api/v1/namespaces/{namespace}/events")["items"]) == 1
+    gone = body | {"metadata": body["metadata"] | {"namespace": f"{namespace}-gone"}}
+    await forwarded.post_event(gone, "Normal", "Rotated", "It is new.", AT)
+
+
+# --- the session of the watches
+
+
+async def test_watches_see_secrets_without_data_and_empty_lists_as_lists(
+    operator_kubeconfig: str, control_plane: ControlPlane, namespace: str
+) -> None:
+    session, server, default_namespace = await open_session(operator_kubeconfig)
+    url = f"{server}/api/v1/namespaces/{namespace}/secrets"
+    async with session:
+        async with session.get(url, params={"limit": "500"}) as response:
+            empty = await response.json()
+        assert empty["items"] == []
+        create_secret(control_plane, namespace, "ann", "hush")
+        async with session.get(url) as response:
+            listed = await response.json()
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["ann"]
+        watch = {"watch": "true", "resourceVersion": empty["metadata"]["resourceVersion"]}
+        async with session.get(url, params=watch) as response:
+            seen = json.loads(await response.content.readline())
+        async with session.get(f"{server}/apis/{GROUP_VERSION}/milvususers") as response:
+            assert response.status == 200
+            assert (await response.json())["kind"] == "MilvusUserList"
+    assert seen["type"] == "ADDED"
+    assert seen["object"]["metadata"]["name"] == "ann"
+    assert not [item for item in [*listed["items"], seen["object"]] if "data" in item]
+    assert default_namespace == SYSTEM
+
+
+# --- access
+
+
+async def test_a_token_file_is_read_again(
+    installed: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_module, "RELOAD_AFTER", 0.0)
+    token = tmp_path / "token"
+    token.write_text("stale")
+    config = tmp_path / "kubeconfig"
+    config.write_text(kubeconfig(installed.url, installed.facts.ca, {"tokenFile": str(token)}))
+    async with await Cluster.connect(str(config)) as cluster:
+        with pytest.raises(ClusterRefused) as refusal:
+            await cluster.list_secret_metadata()
+        assert refusal.value.status == 401
+        token.write_text(installed.service_account_token(SYSTEM, ACCOUNT))
+        await cluster.list_secret_metadata()
+
+
+async def test_an_exec_plugin_gives_the_token(installed: ControlPlane, tmp_path: Path) -> None:
+    version = "client.authentication.k8s.io/v1"
+    token = installed.service_account_token(SYSTEM, ACCOUNT)
+    answer = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}})
+    plugin = {"apiVersion": version, "command": "echo", "args": [answer], "interactiveMode": "Never"}
+    config = tmp_path / "kubeconfig"
+    content = yaml.safe_load(kubeconfig(installed.url, installed.facts.ca, {}))
+    content["users"][0]["user"] = {"exec": plugin}
+    config.write_text(yaml.safe_dump(content))
+    async with await Cluster.connect(str(config)) as cluster:
+        await cluster.list_secret_metadata()
+
+
+@pytest.mark.parametrize("content", [None, "", "clusters: [", "apiVersion: v1\nkind: Config\n", "[]"])
+async def test_a_kubeconfig_that_says_nothing_is_named(content: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(NoAccess, match=str(path)):
+        await find_access(str(path))
+
+
+async def test_outside_of_a_pod_there_is_no_access_without_kubeconfig(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(NoAccess, match="ServiceAccount"):
+        await find_access()
+
+
+# --- the lease
+
+
+class Clock:
+    """Time that passes only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def lease_rights(installed: ControlPlane, namespace: str) -> str:
+    """The operator's rights on its Lease as the manifest has them, in the test's namespace."""
+    documents = yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text())
+    for document in documents:
+        if document["kind"] in {"Role", "RoleBinding"}:
+            document["metadata"]["namespace"] = namespace
+            installed.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(document))
+    what = {"group": "coordination.k8s.io", "resource": "leases", "namespace": namespace}
+    wait_until_allowed(installed, what | {"verb": "create"})
+    wait_until_allowed(installed, what | {"verb": "update", "name": ACCOUNT})
+    return namespace
+
+
+Candidate = Callable[..., Lease]
+
+
+@pytest.fixture
+def candidate(cluster: Cluster, lease_rights: str) -> Candidate:
+    """Makes candidates for the test's Lease, each with the clock that it is given."""
+
+    def make(identity: str, clock: Clock | None = None, api: Api | None = None) -> Lease:
+        return Lease(api or cluster.api, LeaseName(lease_rights, ACCOUNT), identity, clock=clock or Clock())
+
+    return make
+
+
+def read_lease(plane: ControlPlane, namespace: str) -> dict[str, Any]:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{ACCOUNT}"
+    return dict(plane.get(path)["spec"])
+
+
+async def test_of_two_candidates_one_holds(candidate: Candidate) -> None:
+    one, two = candidate("one"), candidate("two")
+    await asyncio.gather(one.attempt(), two.attempt())
+    assert sorted([one.remaining(), two.remaining()]) == [0, 60]
+    assert one.held.is_set() != two.held.is_set()
+    loser, winner = (one, two) if two.held.is_set() else (two, one)
+    assert loser.lost.is_set()
+    await loser.attempt()
+    assert loser.holder == winner.identity
+    with pytest.raises(LeaseLost, match=winner.identity):
+        loser.require(0.1)
+
+
+async def test_the_lease_is_taken_only_after_the_holder_was_silent(candidate: Candidate) -> None:
+    clock = Clock()
+    one, two = candidate("one", clock), candidate("two", clock)
+    await one.attempt()
+    await two.attempt()
+    for _ in range(10):
+        clock.now += 10
+        await one.attempt()
+        clock.now += 1
+        await two.attempt()
+    assert one.remaining() == 59
+    clock.now += 59
+    await two.attempt()
+    assert (one.remaining(), two.remaining()) == (0, 0)
+    clock.now += 2
+    await two.attempt()
+    assert two.remaining() == 60
+    await one.attempt()
+    assert one.lost.is_set()
+    assert one.holder == "two"
+
+
+async def test_somebody_elses_clock_means_nothing(
+    candidate: Candidate, control_plane: ControlPlane, lease_rights: str
+) -> None:
+    one, two = candidate("one"), candidate("two")
+    await one.attempt()
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{lease_rights}/leases/{ACCOUNT}"
+    control_plane.patch(path, {"spec": {"renewTime": "2001-01-01T00:00:00.000000Z"}})
+    await two.attempt()
+    assert two.lost.is_set()
+
+
+async def test_a_restarted_holder_takes_its_lease_at_once(
+    candidate: Candidate, control_plane: ControlPlane, lease_rights: str
+) -> None:
+    await candidate("one").attempt()
+    restarted = candidate("one")
+    await restarted.attempt()
+    assert restarted.remaining() == 60
+    assert read_lease(control_plane, lease_rights)["leaseTransitions"] == 0
+
+
+async def test_a_stopped_holder_gives_the_lease_back(
+    candidate: Candidate, control_plane: ControlPlane, lease_rights: str
+) -> None:
+    one, two = candidate("one"), candidate("two")
+    running = asyncio.create_task(one.run())
+    await asyncio.wait_for(one.held.wait(), 10)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert one.remaining() == 0
+    assert "holderIdentity" not in read_lease(control_plane, lease_rights)
+    await two.attempt()
+    assert two.remaining() == 60
+    assert read_lease(control_plane, lease_rights)["leaseTransitions"] == 1
+
+
+async def test_a_holder_keeps_renewing(
+    cluster: Cluster, control_plane: ControlPlane, lease_rights: str
+) -> None:
+    lease = Lease(cluster.api, LeaseName(lease_rights, ACCOUNT), "one", duration=1)
+    running = asyncio.create_task(lease.run())
+    await asyncio.wait_for(lease.held.wait(), 10)
+    first = read_lease(control_plane, lease_rights)["renewTime"]
+    deadline = time.monotonic() + 10
+    while read_lease(control_plane, lease_rights)["renewTime"] == first:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    lease.require(0.1)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_time_runs_down_while_the_api_server_is_away(
+    candidate: Candidate, forwarded: Cluster, api_forwarder: ApiForwarder
+) -> None:
+    clock = Clock()
+    lease = candidate("one", clock, forwarded.api)
+    await lease.attempt()
+    lease.require(30)
+    api_forwarder.drop_all()
+    clock.now += 31
+    await lease.attempt()
+    assert lease.remaining() == 29
+    assert lease.held.is_set()
+    with pytest.raises(LeaseLost, match="29 s more, 30 s are needed"):
+        lease.require(30)
+    clock.now += 29
+    await lease.attempt()
+    assert lease.remaining() == 0
+    assert lease.lost.is_set()
+    api_forwarder.restore()
+    await lease.attempt()
+    assert lease.remaining() == 60
+
+
+async def test_what_a_renewal_takes_is_not_counted_as_ours(
+    candidate: Candidate, forwarded: Cluster, api_forwarder: ApiForwarder
+) -> None:
+    clock = Clock()
+    lease = candidate("one", clock, forwarded.api)
+    await lease.attempt()
+
+    def pass_time() -> None:
+        clock.now += 7
+
+    api_forwarder.hook = once("PUT", pass_time)
+    await lease.attempt()
+    assert lease.remaining() == 53
+
+
+async def test_a_renewal_whose_answer_was_lost_counts_for_nothing_and_hinders_nothing(
+    candidate: Candidate, forwarded: Cluster, api_forwarder: ApiForwarder
+) -> None:
+    clock = Clock()
+    lease = candidate("one", clock, forwarded.api)
+    await lease.attempt()
+    clock.now += 10
+    api_forwarder.hook = lambda call: Action.LOSE_REPLY if call.method == "PUT" else None
+    await lease.attempt()
+    assert lease.remaining() == 50
+    api_forwarder.hook = None
+    clock.now += 10
+    await lease.attempt()
+    assert lease.remaining() == 60
+
+
+async def test_a_lease_that_was_deleted_is_made_again(
+    candidate: Candidate, control_plane: ControlPlane, lease_rights: str
+) -> None:
+    lease = candidate("one")
+    await lease.attempt()
+    control_plane.call("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{lease_rights}/leases/{ACCOUNT}")
+    await lease.attempt()
+    assert lease.remaining() == 60
+    assert read_lease(control_plane, lease_rights)["holderIdentity"] == "one"
+
+
+# --- rights of people
+
+
+def test_editors_of_a_namespace_manage_users_and_roles_but_no_connections(
+    installed: ControlPlane, namespace: str
+) -> None:
+    installed.kubectl(
+        "create", "rolebinding", "jane", "--clusterrole=edit", "--user=jane", f"--namespace={namespace}"
+    )
+
+    def may(verb: str, plural: str) -> bool:
+        question = [
+            "auth",
+            "can-i",
+            verb,
+            f"{plural}.rbac.milvus.io",
+            "--as=jane",
+            f"--namespace={namespace}",
+        ]
+        return installed.kubectl(*question, check=False).startswith("yes")
+
+    deadline = time.monotonic() + 30
+    while not (
+        may("create", "milvususers") and may("list", "milvusconnections")
+    ):  # roles are aggregated by and by
+        assert time.monotonic() < deadline
+    assert may("delete", "milvusroles")
+    assert not may("create", "milvusconnections")
+    assert not may("patch", "milvusconnections")

@@ -1,0 +1,221 @@
+"""What the pure decisions promise about each other, whatever they are asked."""
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milvus_rbac.domain import catalogue
+from milvus_rbac.domain.changes import Change, DropRole, DropUser, takes
+from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, WantedRole, assemble, elect
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.diff import diff
+from milvus_rbac.domain.guard import guard
+from milvus_rbac.domain.lower import DesiredRole, Terms, lower
+from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Role, State, User
+from properties.strategies import (
+    Holdings,
+    arbitrary_claims,
+    arbitrary_terms,
+    changes,
+    holdings,
+    verdicts,
+)
+from properties.world import TERMS, claim
+
+NO = Refusal(Reason.INVALID_NAME, "no")
+claim_lists = st.lists(arbitrary_claims(), max_size=5, unique_by=lambda one: one.ref.uid)
+
+
+def observed_from(held: Holdings, verdict: PasswordVerdict) -> State:
+    users, roles = held
+    return State(
+        users={name: User(bound, verdict) for name, (_, bound) in users.items()},
+        roles={name: Role(grants) for name, grants in roles.items()},
+    )
+
+
+# --- guard
+
+
+@given(claim_lists, holdings(), verdicts, arbitrary_terms(), st.sets(changes))
+def test_a_guard_never_adds_a_change(
+    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, terms: Terms, fought: set[Change]
+) -> None:
+    observed = observed_from(held, verdict)
+    proposals = diff(observed, lower(assemble(claims, {one.ref.uid for one in claims}), terms))
+    contested = frozenset((one.ref.uid, change) for one in claims for change in fought)
+    plans = {plan.claim.ref.uid: plan for plan in guard(proposals, observed, terms, contested)}
+    assert plans.keys() == {one.ref.uid for one in claims}
+    for proposal in proposals:
+        plan = plans[proposal.desired.claim.ref.uid]
+        assert {*plan.changes, *plan.withheld} <= {*proposal.changes}
+        assert not {*plan.changes} & {*plan.withheld}
+        # What is kept keeps its order.
+        assert list(plan.changes) == [change for change in proposal.changes if change in plan.changes]
+
+
+@given(claim_lists, holdings(), verdicts, arbitrary_terms())
+def test_a_drop_is_planned_only_for_what_goes_and_is_ours_or_proven(
+    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, terms: Terms
+) -> None:
+    observed = observed_from(held, verdict)
+    assembled = assemble(claims, {one.ref.uid for one in claims})
+    owners = {one.ref.uid for one, refusal in assembled if refusal is None}
+    for plan in guard(diff(observed, lower(assembled, terms)), observed, terms):
+        if not any(isinstance(change, DropUser | DropRole) for change in plan.changes):
+            continue
+        one = plan.claim
+        assert one.deleting
+        assert one.ref.uid in owners
+        assert not any((one.retain, one.suspended, terms.observe_only, plan.left_behind))
+        is_made_or_taken = (
+            one.intended
+            or one.origin is Origin.CREATED
+            or (one.origin is Origin.ADOPTED and one.adoption is Adoption.ALWAYS)
+        )
+        is_proven = one.ref.kind is Kind.USER and not one.is_ours and verdict is PasswordVerdict.IN_FORCE
+        assert is_made_or_taken or is_proven
+
+
+@given(claim_lists, holdings(), verdicts, arbitrary_terms())
+def test_what_becomes_ours_by_safe_adoption_loses_nothing_in_that_plan(
+    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, terms: Terms
+) -> None:
+    observed = observed_from(held, verdict)
+    foreign = [replace(one, origin=None, intended=False, deleting=False) for one in claims]
+    proposals = diff(observed, lower(assemble(foreign, {one.ref.uid for one in foreign}), terms))
+    for plan in guard(proposals, observed, terms):
+        if plan.claim.adoption is not Adoption.ALWAYS:
+            assert not any(takes(change) for change in plan.changes)
+        if plan.claim.adoption is Adoption.NEVER:
+            assert plan.origin is not Origin.ADOPTED
+
+
+# --- lower
+
+privilege_names = st.sampled_from(
+    (*(row.name for row in catalogue.CATALOGUE), "search", "PrivilegeLoad", "Nonsense")
+)
+rows = st.builds(
+    GrantRow,
+    st.lists(privilege_names, min_size=1, max_size=4).map(tuple),
+    st.sampled_from((None, DEFAULT_DATABASE, "sales", ANY)),
+    st.lists(st.sampled_from(("orders", "items")), unique=True).map(tuple),
+)
+
+
+@given(st.lists(rows, max_size=4), arbitrary_terms(), st.booleans())
+def test_every_grant_is_one_that_a_row_asked_for(asked: list[GrantRow], terms: Terms, groups: bool) -> None:
+    one = claim(Kind.ROLE, "reader", WantedRole(tuple(asked)))
+    (desired,) = lower([(one, None)], replace(terms, privilege_groups=groups))
+    assert isinstance(desired.state, DesiredRole)
+    for grant in desired.state.grants:
+        row = catalogue.find(grant.privilege)
+        assert row is not None
+        assert grant.object_type == row.object_type
+        assert any(_asks(row, asking, grant.database, grant.object_name) for asking in asked)
+
+
+def _asks(row: catalogue.Privilege, asking: GrantRow, database: str, object_name: str) -> bool:
+    if row.name not in asking.privileges:
+        return False
+    if row.level is catalogue.Level.CLUSTER:
+        return (database, object_name) == (ANY, ANY) and asking.database in {None, ANY}
+    return database == (asking.database or DEFAULT_DATABASE) and object_name in (asking.collections or (ANY,))
+
+
+@given(st.lists(rows, max_size=4), arbitrary_terms())
+def test_every_name_in_every_row_is_granted_or_refused_with_its_row(
+    asked: list[GrantRow], terms: Terms
+) -> None:
+    one = claim(Kind.ROLE, "reader", WantedRole(tuple(asked)))
+    (desired,) = lower([(one, None)], terms)
+    assert isinstance(desired.state, DesiredRole)
+    refused = 0
+    for index, row in enumerate(asked):
+        for name in row.privileges:
+            alone = claim(
+                Kind.ROLE, "reader", WantedRole((GrantRow((name,), row.database, row.collections),))
+            )
+            (only,) = lower([(alone, None)], terms)
+            assert isinstance(only.state, DesiredRole)
+            assert bool(only.state.grants) != bool(only.refusals)
+            assert only.state.grants <= desired.state.grants
+            for refusal in only.refusals:
+                refused += 1
+                said = refusal.message.replace("spec.grants[0]", f"spec.grants[{index}]")
+                assert said in {one.message for one in desired.refusals}
+    assert len(desired.refusals) == refused
+
+
+# --- claims
+
+
+@st.composite
+def rivals(draw: st.DrawFn) -> list[Claim]:
+    """Claims on few names, some of them refused by themselves."""
+    return [replace(one, refusal=draw(st.sampled_from((None, None, NO)))) for one in draw(claim_lists)]
+
+
+@given(rivals(), st.randoms(use_true_random=False))
+def test_every_name_has_one_owner_among_the_valid_whatever_the_order(
+    claims: list[Claim], shuffler: Random
+) -> None:
+    everyone = {one.ref.uid for one in claims}
+    answers = {one.ref.uid: refusal for one, refusal in assemble(claims, everyone)}
+    shuffled = [*claims]
+    shuffler.shuffle(shuffled)
+    assert {one.ref.uid: refusal for one, refusal in assemble(shuffled, everyone)} == answers
+    assert answers.keys() == everyone
+    for key in {one.key for one in claims}:
+        valid = [
+            one for one in claims if one.key == key and not one.refusal and (one.is_ours or not one.deleting)
+        ]
+        owners = [one for one in valid if answers[one.ref.uid] is None]
+        assert len(owners) == (1 if valid else 0)
+    for one in claims:
+        if one.refusal:
+            assert answers[one.ref.uid] == one.refusal
+
+
+@given(rivals(), st.sets(st.integers(0, 4)))
+def test_an_answer_does_not_depend_on_who_else_is_dirty(claims: list[Claim], chosen: set[int]) -> None:
+    everyone = {one.ref.uid for one in claims}
+    dirty = {one.ref.uid for index, one in enumerate(claims) if index in chosen}
+    answers = {one.ref.uid: refusal for one, refusal in assemble(claims, everyone)}
+    assert {one.ref.uid: refusal for one, refusal in assemble(claims, dirty)} == {
+        uid: answers[uid] for uid in dirty
+    }
+
+
+@given(rivals(), rivals())
+def test_the_incumbent_stays_whoever_comes(claims: list[Claim], newcomers: list[Claim]) -> None:
+    """Once the owner's claim is written down, only what is written down as well can be older."""
+    for key in {one.key for one in claims}:
+        contenders = [replace(one, origin=None) for one in claims if one.key == key]
+        owner = elect(contenders)
+        if owner is None:
+            continue
+        incumbent = replace(owner, origin=Origin.CREATED)
+        later = [replace(one, origin=None) for one in newcomers if one.ref.uid != owner.ref.uid]
+        assert elect([*later, incumbent, *(one for one in contenders if one != owner)]) == incumbent
+
+
+@given(rivals())
+def test_messages_of_a_conflict_never_name_what_is_in_another_namespace(claims: list[Claim]) -> None:
+    for one, refusal in assemble(claims, {one.ref.uid for one in claims}):
+        if refusal is None or refusal.reason is not Reason.CONFLICT:
+            continue
+        owner = elect(other for other in claims if other.key == one.key)
+        assert owner is not None
+        named = f"{owner.ref.kind} {owner.ref.name}" in refusal.message
+        assert named == (owner.ref.namespace == one.ref.namespace)
+        assert owner.ref.namespace == one.ref.namespace or owner.ref.namespace not in refusal.message.split()
+
+
+def test_a_name_that_nobody_may_claim_is_told_so() -> None:
+    one = replace(claim(Kind.ROLE, "reader", WantedRole(())), refusal=NO)
+    assert assemble([one], {one.ref.uid}) == ((one, NO),)
+    assert lower([(one, NO)], TERMS)[0].state is None

@@ -1,0 +1,130 @@
+"""A Milvus, the resources that claim things in it, and the rounds between them: everything of the corridor but its I/O.
+
+What Kubernetes would keep (claims, intents) is kept here, and survives a crash of the operator the way it would there.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from milvus_rbac.domain import catalogue
+from milvus_rbac.domain.claims import (
+    Claim,
+    GrantRow,
+    Kind,
+    Ref,
+    WantedRole,
+    WantedUser,
+    assemble,
+)
+from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.state import ANY, Grant
+from milvus_rbac.engine.round import Result, Round, run_round
+from milvus_rbac.milvus.port import Password, Wallet
+from support.fake_milvus import FakeMilvus, Outage
+
+TERMS = Terms()
+_LOOP = asyncio.Runner()
+
+
+def claim(
+    kind: Kind,
+    name: str,
+    wanted: WantedRole | WantedUser,
+    *,
+    uid: str = "",
+    namespace: str = "ns",
+    **fields: Any,
+) -> Claim:
+    """A claim whose resource has the name of what it claims; `fields` are the claim's others."""
+    ref = Ref(kind, namespace, f"res-{name}", uid or f"{kind}-{name}")
+    return replace(Claim(ref, name, wanted, "2026-01-01T00:00:00Z"), **fields)
+
+
+def rows_for(grants: Collection[Grant]) -> tuple[GrantRow, ...]:
+    """Rows that ask for exactly these grants."""
+    return tuple(
+        GrantRow(
+            (grant.privilege,),
+            grant.database if _takes_database(grant.privilege) else None,
+            () if grant.object_name == ANY else (grant.object_name,),
+        )
+        for grant in sorted(grants)
+    )
+
+
+def _takes_database(privilege: str) -> bool:
+    row = catalogue.find(privilege)
+    return row is not None and row.level is not catalogue.Level.CLUSTER
+
+
+@dataclass(slots=True)
+class World:
+    """One server and everything that is claimed on it."""
+
+    milvus: FakeMilvus
+    claims: dict[str, Claim]
+    """By uid. What Kubernetes keeps of ownership is in them: origin (a status) and intended (of the connection)."""
+    passwords: Mapping[str, Password] = field(default_factory=dict)
+    """What the Secrets hold, by user name."""
+    old: Mapping[str, Password] = field(default_factory=dict)
+    """What is remembered to have been in force."""
+    terms: Terms = TERMS
+    released: dict[str, bool] = field(default_factory=dict)
+    """Deletions that were concluded: whether the object was left behind."""
+
+    def round(self, *, status_lost: bool = False) -> Result:
+        """Run one round for everything; with `status_lost` the operator dies before it writes any status."""
+        assembled = assemble(self.claims.values(), self.claims.keys())
+        work = Round(assembled, Wallet(self.passwords, self.old), self.terms)
+        result = _LOOP.run(run_round(work, self.milvus, self, lambda: None))
+        if not status_lost:
+            for plan in result.plans:
+                if result.outcome.is_complete(plan) or result.outcome.trouble is None:
+                    self._conclude(plan, result)
+        return result
+
+    def interrupted_round(self, after: int, *, answer_lost: bool, status_lost: bool) -> Result:
+        """Run a round whose connection breaks after some writes, then bring Milvus back."""
+        self.milvus.writes, self.milvus.outage = 0, Outage(after, answer_lost)
+        result = self.round(status_lost=status_lost)
+        self.milvus.outage = None
+        return result
+
+    def delete(self, uids: Collection[str]) -> None:
+        """Somebody deletes resources; those that never were held go at once."""
+        for uid in uids:
+            one = self.claims[uid]
+            if one.is_ours:
+                self.claims[uid] = replace(one, deleting=True)
+            else:
+                del self.claims[uid]
+
+    async def prepare(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
+        """Write the intents down: engine/books.py."""
+        for plan in plans:
+            if plan.creates and not plan.claim.deleting and plan.claim.origin is None:
+                self._change(plan, lambda old: replace(old, intended=True))
+        return frozenset(plan.claim.ref.uid for plan in plans)
+
+    def _conclude(self, plan: ClaimPlan, result: Result) -> None:
+        """Write the status, or let the resource go: engine/aftermath.py."""
+        if plan.claim.deleting:
+            if result.outcome.is_complete(plan):
+                del self.claims[plan.claim.ref.uid]
+                self.released[plan.claim.ref.uid] = plan.left_behind
+            return
+        held = self.milvus.users if plan.claim.ref.kind is Kind.USER else self.milvus.roles
+        origin = plan.origin if plan.claim.object_name in held else None
+        # Once there is a claim the intent is void; a refused create withdraws it.
+        self._change(plan, lambda old: replace(old, origin=origin, intended=False))
+
+    def _change(self, plan: ClaimPlan, change: Callable[[Claim], Claim]) -> None:
+        self.claims[plan.claim.ref.uid] = change(self.claims[plan.claim.ref.uid])
+
+
+def by_uid(claims: Collection[Claim]) -> dict[str, Claim]:
+    """Key claims the way the store does."""
+    return {one.ref.uid: one for one in claims}

@@ -1,0 +1,118 @@
+"""The operator as a process, with the ServiceAccount and permissions of manifests/operator, and nothing else."""
+
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+from testbed.cluster import ApiError, Cluster
+from testbed.processes import Process
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests" / "operator"
+ACCOUNT = "milvus-rbac-operator"
+SYSTEM = "milvus-rbac-system"
+
+_PORT = re.compile(r"are served on [^\"]*:(\d+)")
+
+
+class OperatorProcess:
+    """One run of `milvus-rbac run`; its log is a file."""
+
+    def __init__(self, kubeconfig: Path, identity: str, **settings: str) -> None:
+        self.log = Path(tempfile.mkstemp(prefix="operator-", suffix=".log")[1])
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MILVUS_RBAC_")}
+        environment |= {
+            "PYTHONPATH": str(ROOT / "operator"),
+            "MILVUS_RBAC_KUBECONFIG": str(kubeconfig),
+            "MILVUS_RBAC_IDENTITY": identity,
+            "MILVUS_RBAC_HTTP_ADDRESS": "127.0.0.1:0",
+            "MILVUS_RBAC_LOG_LEVEL": "DEBUG",
+        }
+        environment |= {f"MILVUS_RBAC_{name.upper()}": value for name, value in settings.items()}
+        self.argv = [sys.executable, "-m", "milvus_rbac", "run"]
+        self.process = Process.start(self.argv, self.log, env=environment, cwd=ROOT)
+
+    @property
+    def output(self) -> str:
+        """Everything that it logged."""
+        return self.log.read_text(errors="replace")
+
+    @property
+    def port(self) -> int:
+        """Where it serves probes and metrics; waits until that is known."""
+        self.process.wait_until(lambda: _PORT.search(self.output) is not None, timeout=30)
+        found = _PORT.search(self.output)
+        assert found is not None
+        return int(found.group(1))
+
+    def get(self, path: str) -> str:
+        """Ask its HTTP server."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    def trace(self) -> str:
+        """Where its threads are now; it says so even when its loop is stuck."""
+        self.process.send(signal.SIGUSR1)
+        time.sleep(0.5)
+        return self.process.tail(80)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        self.process.stop(grace=0)
+
+    def stop(self) -> None:
+        """End it as Kubernetes does: SIGTERM, then patience."""
+        if self.process.alive:
+            self.process.stop(grace=20)
+
+
+def install(cluster: Cluster) -> None:
+    """Apply the operator's manifests: what a cluster-wide operator needs."""
+    for manifest in sorted(MANIFESTS.glob("*.yaml"), key=lambda path: path.name != "namespace.yaml"):
+        cluster.kubectl("apply", "-f", manifest)
+
+
+def permit_in(cluster: Cluster, namespace: str) -> None:
+    """Give a ServiceAccount in one namespace the operator's permissions there, and a Lease there."""
+    manifests = yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text())
+    rules = next(one for one in manifests if one["kind"] == "Role")
+    core, rbac = (
+        f"/api/v1/namespaces/{namespace}",
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}",
+    )
+    subjects = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}]
+    cluster.call("POST", f"{core}/serviceaccounts", {"metadata": {"name": ACCOUNT}})
+    cluster.call("POST", f"{rbac}/roles", {"metadata": {"name": "lease"}, "rules": rules["rules"]})
+    for kind, name in (("Role", "lease"), ("ClusterRole", ACCOUNT)):
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+        body = {"metadata": {"name": kind.lower()}, "roleRef": reference, "subjects": subjects}
+        cluster.call("POST", f"{rbac}/rolebindings", body)
+    _wait_until_permitted(cluster, namespace)
+
+
+def _wait_until_permitted(cluster: Cluster, namespace: str) -> None:
+    """The API server's authorizer learns of a new right only a moment after it was made."""
+    questions = (
+        {"namespace": namespace, "verb": "list", "resource": "secrets"},
+        {"namespace": namespace, "verb": "create", "group": "coordination.k8s.io", "resource": "leases"},
+    )
+    user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+    deadline = time.monotonic() + 15
+    for question in questions:
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": question},
+        }
+        while not cluster.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)[
+            "status"
+        ]["allowed"]:
+            if time.monotonic() > deadline:
+                raise ApiError(403, f"{user} was never allowed to {question}")
