@@ -1,0 +1,60 @@
+# The only menu. Every target installs what it needs; nothing has to be there but python3 with venv, make and Go.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PYTHONPATH := operator:tests
+
+.PHONY: help demo test lint unit contract integration generate bench lock clean
+
+help:  ## What can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+$(VENV)/.installed: requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+demo: $(VENV)/.installed  ## Kubernetes API, Milvus and the operator on this machine, from apply to login; KEEP=1 leaves them running
+	$(PY) -m testbed.demo $(if $(KEEP),--keep)
+
+test: lint unit  ## Lint, generated files fresh, every test
+	$(PY) -m testbed.build
+	$(PY) -m pytest -n 2 tests/contract tests/integration
+
+lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files fresh
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+	$(PY) -m milvus_rbac.crdgen --check
+
+unit: $(VENV)/.installed  ## The pure rooms, with every branch of domain/ covered, and the house: no server
+	$(PY) -m coverage run --source=operator/milvus_rbac/domain -m pytest tests/unit
+	$(PY) -m coverage report --show-missing --fail-under=100
+	$(PY) -m pytest tests/properties tests/house
+
+contract: $(VENV)/.installed  ## The Milvus client against a real Milvus
+	$(PY) -m pytest tests/contract
+
+integration: $(VENV)/.installed  ## The operator as a process against a real Kubernetes API and a real Milvus
+	$(PY) -m testbed.build
+	$(PY) -m pytest -n 2 tests/integration
+
+generate: $(VENV)/.installed  ## Write what is generated from the models: crds/
+	$(PY) -m milvus_rbac.crdgen
+
+bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured side by side
+	$(PY) -m testbed.build
+	$(PY) -m bench.apply
+
+lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python
+	$(PY) -m pip install --quiet --target $(VENV)/lock-tools uv
+	$(VENV)/lock-tools/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+
+clean:  ## Forget the environment; the cache of built servers stays
+	rm -rf $(VENV)
