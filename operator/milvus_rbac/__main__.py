@@ -1,7 +1,6 @@
 """The command line. `run` is the only place where everything meets: settings, doors, engine, Kopf."""
 
 import asyncio
-import faulthandler
 import logging
 import signal
 import sys
@@ -22,6 +21,7 @@ from milvus_rbac.kube.session import OpenSession, open_session
 from milvus_rbac.logs import set_up_logs
 from milvus_rbac.serving import Serving
 from milvus_rbac.settings import Settings
+from milvus_rbac.stacks import show_stacks_on_request
 
 WATCHERS = "watcher for "
 """How Kopf names its watching tasks."""
@@ -52,8 +52,6 @@ def run(**flags: Any) -> None:
     except ValidationError as error:
         raise click.UsageError("; ".join(_say(one) for one in error.errors(include_input=False))) from None
     set_up_logs(settings.log_level, settings.log_format)
-    # `kill -USR1` shows where every thread is, even of a process whose loop is stuck; names of functions, no values.
-    faulthandler.register(signal.SIGUSR1)
     try:
         asyncio.run(_run(settings))
     except NoAccess as problem:
@@ -68,6 +66,7 @@ def _say(error: Any) -> str:
 async def _run(settings: Settings) -> None:
     stop = asyncio.Event()
     _listen(stop)
+    show_stacks_on_request()
     metrics = Metrics()
     session = await open_session(settings.kubeconfig)
     async with await Cluster.connect(settings.kubeconfig, settings.namespaces) as cluster:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -58,10 +59,12 @@ class OperatorProcess:
             return str(answer.read().decode())
 
     def trace(self) -> str:
-        """Where its threads are now; it says so even when its loop is stuck."""
+        """Its last words, where its threads are now, and what its tasks wait for unless its loop is stuck."""
+        said = len(self.output)
         self.process.send(signal.SIGUSR1)
-        time.sleep(0.5)
-        return self.process.tail(80)
+        with suppress(TimeoutError, RuntimeError):
+            self.process.wait_until(lambda: "\nTask " in self.output[said:], timeout=3)
+        return self.process.tail(200)
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""
