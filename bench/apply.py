@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bench.kube import Kube, all_of
 from bench.resources import CONNECTION, Load
-from support.operator import ACCOUNT, OperatorProcess, permit_in
+from support.operator import ACCOUNT, OperatorProcess, manifests, permit_in
 from testbed.bed import TestBed
 from testbed.cluster import Cluster
 from testbed.control_plane import events_of
@@ -192,17 +192,8 @@ class Bench:
         subjects = [{"kind": "ServiceAccount", "name": "bench", "namespace": namespace}]
         body = {"metadata": {"name": "bench"}, "roleRef": reference, "subjects": subjects}
         self._cluster.call("POST", rbac, body)
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": f"system:serviceaccount:{namespace}:bench",
-                "resourceAttributes": {"namespace": namespace, "verb": "create", "resource": "secrets"},
-            },
-        }
-        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-        while not self._cluster.call("POST", path, review)["status"]["allowed"]:
-            time.sleep(0.05)
+        user = f"system:serviceaccount:{namespace}:bench"
+        self._cluster.wait_until_allowed(user, namespace=namespace, verb="create", resource="secrets")
 
     def _session(self, load: Load) -> Any:
         return Kube.connect(self._cluster.url, self._cluster.facts.ca, self._token(load.namespace))
@@ -268,11 +259,9 @@ def main() -> None:
     parser.add_argument("--roles", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=2, help="how often both sides are run")
     options = parser.parse_args()
-    bed = TestBed(sorted((ROOT / "crds").glob("*.yaml")))
+    bed = TestBed(manifests())
     try:
         plane, milvus = bed.control_plane(), bed.milvus(STANDARD)
-        for manifest in ("namespace", "rbac"):
-            plane.kubectl("apply", "-f", ROOT / "manifests" / "operator" / f"{manifest}.yaml")
         plane.kubectl("create", "clusterrole", "bench", "--verb=*", "--resource=*.*")
         with MilvusForwarder(milvus.port) as way:
             bench = Bench(plane, way, options.users, options.roles)

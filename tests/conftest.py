@@ -3,11 +3,11 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.operator import manifests
 from testbed import build
 from testbed.api_forwarder import ApiForwarder
 from testbed.bed import TestBed
@@ -20,20 +20,14 @@ from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
 from testbed.sharing import Host, RemoteBed
 
-CRDS = Path(__file__).parents[1] / "crds"
-
 _BED = pytest.StashKey[TestBed | RemoteBed]()
 _HOST = pytest.StashKey[Host]()
-
-
-def _crds() -> list[Path]:
-    return sorted(CRDS.glob("*.yaml"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test bed for the session; a worker of pytest-xdist uses that of the process which started it."""
     address = getattr(config, "workerinput", {}).get("test_bed")
-    config.stash[_BED] = RemoteBed(address) if address else TestBed(_crds())
+    config.stash[_BED] = RemoteBed(address) if address else TestBed(manifests())
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -74,7 +68,7 @@ def binaries() -> Binaries:
 
 @pytest.fixture(scope="session")
 def control_plane(pytestconfig: pytest.Config) -> Cluster:
-    """The Kubernetes API that all tests share, with the operator's CRDs."""
+    """The Kubernetes API that all tests share, with the operator's CRDs and rights."""
     return pytestconfig.stash[_BED].control_plane()
 
 
@@ -99,7 +93,7 @@ def milvus(milvus_profile: Callable[[Profile], MilvusFacts]) -> MilvusFacts:
 @pytest.fixture
 def fresh_control_plane() -> Iterator[ControlPlane]:
     """A control plane of the test's own (three seconds), to be killed and restarted at will."""
-    plane = ControlPlane(build.ensure_kubernetes(), _crds())
+    plane = ControlPlane(build.ensure_kubernetes(), manifests())
     yield plane
     plane.stop()
 

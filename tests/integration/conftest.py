@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.operator import install
 from support.story import Story
 from testbed.api_forwarder import ApiForwarder
 from testbed.cluster import Cluster
@@ -12,23 +11,16 @@ from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
 
 
-@pytest.fixture(scope="session")
-def installed(control_plane: Cluster) -> Cluster:
-    """The shared Kubernetes API with the operator's manifests applied."""
-    install(control_plane)
-    return control_plane
-
-
 @pytest.fixture
 def stage(
-    installed: Cluster,
+    control_plane: Cluster,
     namespace: str,
     forwarder: MilvusForwarder,
     api_forwarder: ApiForwarder,
     unique: Unique,
 ) -> Iterator[Story]:
     """A story in which nothing has happened yet: no operator, no connection."""
-    story = Story(installed, namespace, forwarder, api_forwarder, unique)
+    story = Story(control_plane, namespace, forwarder, api_forwarder, unique)
     yield story
     story.close()
 

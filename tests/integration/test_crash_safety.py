@@ -137,14 +137,14 @@ def _compare(dump: dict[str, Any], undisturbed: dict[str, Any], when: str) -> No
 @pytest.mark.parametrize("cold", [False, True], ids=["at-work", "at-its-start"])
 @pytest.mark.parametrize("kind", ["milvus", "api"])
 def test_killed_at_any_call_the_end_is_the_same(
-    installed: Cluster, fresh_milvus: Callable[[], MilvusServer], kind: str, cold: bool
+    control_plane: Cluster, fresh_milvus: Callable[[], MilvusServer], kind: str, cold: bool
 ) -> None:
     handmade = Handmade(fresh_milvus())
     survey = Survey(only_start=cold)
     began = time.monotonic()
     with ThreadPoolExecutor(CHAINS) as chains:
         runs = [
-            chains.submit(_run_chain, installed, handmade.facts, survey, kind, cold=cold)
+            chains.submit(_run_chain, control_plane, handmade.facts, survey, kind, cold=cold)
             for _ in range(CHAINS)
         ]
     for run in runs:

@@ -40,28 +40,8 @@ OURS = {"Ready", "Stalled", "Reconciling"}
 
 
 @pytest.fixture(scope="session")
-def installed(control_plane: ControlPlane) -> ControlPlane:
-    """The control plane with the operator's account and rights."""
-    for name in ("namespace", "rbac", "user-roles"):
-        control_plane.kubectl("apply", "--server-side", f"--filename={MANIFESTS / name}.yaml")
-    wait_until_allowed(control_plane, {"verb": "list", "resource": "secrets"})
-    return control_plane
-
-
-def wait_until_allowed(plane: ControlPlane, what: dict[str, str]) -> None:
-    """A new right is known to the API server's authorizer only a moment later."""
-    spec = {"user": f"system:serviceaccount:{SYSTEM}:{ACCOUNT}", "resourceAttributes": what}
-    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
-    deadline = time.monotonic() + 10
-    while not plane.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"][
-        "allowed"
-    ]:
-        assert time.monotonic() < deadline
-
-
-@pytest.fixture(scope="session")
-def operator_kubeconfig(installed: ControlPlane) -> str:
-    return str(installed.service_account_kubeconfig(SYSTEM, ACCOUNT))
+def operator_kubeconfig(control_plane: ControlPlane) -> str:
+    return str(control_plane.service_account_kubeconfig(SYSTEM, ACCOUNT))
 
 
 @pytest.fixture
@@ -73,10 +53,10 @@ async def cluster(operator_kubeconfig: str, namespace: str) -> AsyncIterator[Clu
 
 @pytest.fixture
 async def forwarded(
-    installed: ControlPlane, namespace: str, api_forwarder: ApiForwarder
+    control_plane: ControlPlane, namespace: str, api_forwarder: ApiForwarder
 ) -> AsyncIterator[Cluster]:
     """The same through a forwarder, which can break it or slip something in between; it loses patience after a second."""
-    path = installed.service_account_kubeconfig(SYSTEM, ACCOUNT, api_forwarder.url, api_forwarder.ca_path)
+    path = control_plane.service_account_kubeconfig(SYSTEM, ACCOUNT, api_forwarder.url, api_forwarder.ca_path)
     async with await Cluster.connect(str(path), [namespace], timeout=1) as cluster:
         yield cluster
 
@@ -267,10 +247,10 @@ async def test_without_the_last_finalizer_the_object_goes(cluster: Cluster, user
 
 
 async def test_more_resources_than_one_page_has_are_all_listed(
-    cluster: Cluster, installed: ControlPlane, users: Users
+    cluster: Cluster, control_plane: ControlPlane, users: Users
 ) -> None:
     template = users.create()
-    async with await Cluster.connect(str(installed.kubeconfig)) as admin:
+    async with await Cluster.connect(str(control_plane.kubeconfig)) as admin:
 
         async def copy(number: int) -> None:
             body = {**template, "metadata": {"name": f"u{number}"}, "status": None}
@@ -282,20 +262,19 @@ async def test_more_resources_than_one_page_has_are_all_listed(
     assert all(item["kind"] == "MilvusUser" for item in found)
 
 
-async def test_only_the_scope_is_listed(
-    operator_kubeconfig: str, installed: ControlPlane, namespace: str, users: Users
-) -> None:
+async def test_only_the_scope_is_listed(operator_kubeconfig: str, namespace: str, users: Users) -> None:
     users.create()
     async with await Cluster.connect(operator_kubeconfig, [f"{namespace}-other"]) as elsewhere:
         assert await elsewhere.list_all("milvususers") == []
     async with await Cluster.connect(operator_kubeconfig) as everywhere:
         found = await everywhere.list_all("milvususers")
     assert namespace in {item["metadata"]["namespace"] for item in found}
-    assert installed is not None
 
 
-async def test_a_kind_that_is_not_installed_has_no_resources(installed: ControlPlane, namespace: str) -> None:
-    async with await Cluster.connect(str(installed.kubeconfig), [namespace]) as admin:
+async def test_a_kind_that_is_not_installed_has_no_resources(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    async with await Cluster.connect(str(control_plane.kubeconfig), [namespace]) as admin:
         assert await admin.list_all("milvusnothings") == []
 
 
@@ -434,28 +413,28 @@ async def test_watches_see_secrets_without_data_and_empty_lists_as_lists(
 
 
 async def test_a_token_file_is_read_again(
-    installed: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access_module, "RELOAD_AFTER", 0.0)
     token = tmp_path / "token"
     token.write_text("stale")
     config = tmp_path / "kubeconfig"
-    config.write_text(kubeconfig(installed.url, installed.facts.ca, {"tokenFile": str(token)}))
+    config.write_text(kubeconfig(control_plane.url, control_plane.facts.ca, {"tokenFile": str(token)}))
     async with await Cluster.connect(str(config)) as cluster:
         with pytest.raises(ClusterRefused) as refusal:
             await cluster.list_secret_metadata()
         assert refusal.value.status == 401
-        token.write_text(installed.service_account_token(SYSTEM, ACCOUNT))
+        token.write_text(control_plane.service_account_token(SYSTEM, ACCOUNT))
         await cluster.list_secret_metadata()
 
 
-async def test_an_exec_plugin_gives_the_token(installed: ControlPlane, tmp_path: Path) -> None:
+async def test_an_exec_plugin_gives_the_token(control_plane: ControlPlane, tmp_path: Path) -> None:
     version = "client.authentication.k8s.io/v1"
-    token = installed.service_account_token(SYSTEM, ACCOUNT)
+    token = control_plane.service_account_token(SYSTEM, ACCOUNT)
     answer = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}})
     plugin = {"apiVersion": version, "command": "echo", "args": [answer], "interactiveMode": "Never"}
     config = tmp_path / "kubeconfig"
-    content = yaml.safe_load(kubeconfig(installed.url, installed.facts.ca, {}))
+    content = yaml.safe_load(kubeconfig(control_plane.url, control_plane.facts.ca, {}))
     content["users"][0]["user"] = {"exec": plugin}
     config.write_text(yaml.safe_dump(content))
     async with await Cluster.connect(str(config)) as cluster:
@@ -494,16 +473,17 @@ class Clock:
 
 
 @pytest.fixture
-def lease_rights(installed: ControlPlane, namespace: str) -> str:
+def lease_rights(control_plane: ControlPlane, namespace: str) -> str:
     """The operator's rights on its Lease as the manifest has them, in the test's namespace."""
     documents = yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text())
     for document in documents:
         if document["kind"] in {"Role", "RoleBinding"}:
             document["metadata"]["namespace"] = namespace
-            installed.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(document))
+            control_plane.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(document))
     what = {"group": "coordination.k8s.io", "resource": "leases", "namespace": namespace}
-    wait_until_allowed(installed, what | {"verb": "create"})
-    wait_until_allowed(installed, what | {"verb": "update", "name": ACCOUNT})
+    user = f"system:serviceaccount:{SYSTEM}:{ACCOUNT}"
+    control_plane.wait_until_allowed(user, verb="create", **what)
+    control_plane.wait_until_allowed(user, verb="update", name=ACCOUNT, **what)
     return namespace
 
 
@@ -682,9 +662,9 @@ async def test_a_lease_that_was_deleted_is_made_again(
 
 
 def test_editors_of_a_namespace_manage_users_and_roles_but_no_connections(
-    installed: ControlPlane, namespace: str
+    control_plane: ControlPlane, namespace: str
 ) -> None:
-    installed.kubectl(
+    control_plane.kubectl(
         "create", "rolebinding", "jane", "--clusterrole=edit", "--user=jane", f"--namespace={namespace}"
     )
 
@@ -697,7 +677,7 @@ def test_editors_of_a_namespace_manage_users_and_roles_but_no_connections(
             "--as=jane",
             f"--namespace={namespace}",
         ]
-        return installed.kubectl(*question, check=False).startswith("yes")
+        return control_plane.kubectl(*question, check=False).startswith("yes")
 
     deadline = time.monotonic() + 30
     while not (

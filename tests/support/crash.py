@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from support.passwords import fresh_password
-from support.story import CONNECTION, Story
+from support.story import Story
 from testbed.forwarder import Action, Call, Forwarder
 from testbed.milvus_admin import MilvusAdmin
 from testbed.names import Unique
@@ -218,6 +218,9 @@ class Killer:
     def disarm(self) -> None:
         """Count no more."""
         self._way.hook = self._way.on_reply = None
+        if self._chosen is not None:
+            # What the call did is seen before its answer is lost: the blow may still be on its way.
+            self._struck.wait(timeout=5)
         self.revive()
 
     def revive(self) -> None:
@@ -248,6 +251,3 @@ def is_any(_: Call) -> bool:
 def is_no_watch(call: Call) -> bool:
     """Requests to the API server count, but for those that never end and the Lease, which comes by the clock."""
     return "watch=" not in call.path and "/leases" not in call.path
-
-
-__all__ = ["CONNECTION", "Killer", "Tale", "is_any", "is_no_watch"]

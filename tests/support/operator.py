@@ -5,14 +5,13 @@ import re
 import signal
 import sys
 import tempfile
-import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
-from testbed.cluster import ApiError, Cluster
+from testbed.cluster import Cluster
 from testbed.processes import Process
 
 ROOT = Path(__file__).parents[2]
@@ -76,16 +75,15 @@ class OperatorProcess:
             self.process.stop(grace=20)
 
 
-def install(cluster: Cluster) -> None:
-    """Apply the operator's manifests: what a cluster-wide operator needs."""
-    for manifest in sorted(MANIFESTS.glob("*.yaml"), key=lambda path: path.name != "namespace.yaml"):
-        cluster.kubectl("apply", "-f", manifest)
+def manifests() -> list[Path]:
+    """What a cluster-wide operator needs, in the order in which it can be applied: the namespace comes first."""
+    return [*sorted((ROOT / "crds").glob("*.yaml")), *sorted(MANIFESTS.glob("*.yaml"))]
 
 
 def permit_in(cluster: Cluster, namespace: str) -> None:
     """Give a ServiceAccount in one namespace the operator's permissions there, and a Lease there."""
-    manifests = yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text())
-    rules = next(one for one in manifests if one["kind"] == "Role")
+    rights = yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text())
+    rules = next(one for one in rights if one["kind"] == "Role")
     core, rbac = (
         f"/api/v1/namespaces/{namespace}",
         f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}",
@@ -97,25 +95,7 @@ def permit_in(cluster: Cluster, namespace: str) -> None:
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
         body = {"metadata": {"name": kind.lower()}, "roleRef": reference, "subjects": subjects}
         cluster.call("POST", f"{rbac}/rolebindings", body)
-    _wait_until_permitted(cluster, namespace)
-
-
-def _wait_until_permitted(cluster: Cluster, namespace: str) -> None:
-    """The API server's authorizer learns of a new right only a moment after it was made."""
-    questions = (
-        {"namespace": namespace, "verb": "list", "resource": "secrets"},
-        {"namespace": namespace, "verb": "create", "group": "coordination.k8s.io", "resource": "leases"},
-    )
     user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
-    deadline = time.monotonic() + 15
-    for question in questions:
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {"user": user, "resourceAttributes": question},
-        }
-        while not cluster.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)[
-            "status"
-        ]["allowed"]:
-            if time.monotonic() > deadline:
-                raise ApiError(403, f"{user} was never allowed to {question}")
+    lease = {"group": "coordination.k8s.io", "resource": "leases"}
+    cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")
+    cluster.wait_until_allowed(user, namespace=namespace, verb="create", **lease)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.operator import ACCOUNT, SYSTEM, OperatorProcess, install
+from support.operator import ACCOUNT, SYSTEM, OperatorProcess
 from support.story import Story
 from testbed.api_forwarder import ApiForwarder
 from testbed.control_plane import ControlPlane
@@ -19,7 +19,6 @@ class WideStory(Story):
         super().__init__(plane, namespace, milvus, api, unique)
         self.plane = plane
         self._wide_kubeconfig: Path | None = None
-        install(plane)
         plane.create_namespace(namespace)
 
     def start_operator(self, identity: str = "one", **settings: str) -> OperatorProcess:

@@ -14,17 +14,17 @@ class TestBed:
 
     __test__ = False  # its name is no promise to pytest
 
-    def __init__(self, crds: Sequence[Path] = ()) -> None:
-        self._crds = crds
+    def __init__(self, manifests: Sequence[Path] = ()) -> None:
+        self._manifests = manifests
         self._lock = Lock()
         self._control_plane: ControlPlane | None = None
         self._milvus: dict[Profile, MilvusServer] = {}
 
     def control_plane(self) -> ControlPlane:
-        """The control plane, with the CRDs."""
+        """The control plane, with the manifests applied."""
         with self._lock:
             if self._control_plane is None:
-                self._control_plane = ControlPlane(build.ensure_kubernetes(), self._crds)
+                self._control_plane = ControlPlane(build.ensure_kubernetes(), self._manifests)
             return self._control_plane
 
     def milvus(self, profile: Profile) -> MilvusServer:

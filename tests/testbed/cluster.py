@@ -6,6 +6,7 @@ import json
 import ssl
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 _TOKEN_SECONDS = 24 * 3600
+_PERMISSION_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,17 @@ class Cluster:
     def delete_namespace(self, name: str) -> None:
         """Starts the end of a namespace, which takes five seconds or more."""
         self.api("DELETE", f"/api/v1/namespaces/{name}")
+
+    def wait_until_allowed(self, user: str, **attributes: str) -> None:
+        """Waits until a right that was just given is in force: the authorizer learns of it a moment later."""
+        spec = {"user": user, "resourceAttributes": attributes}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        deadline = time.monotonic() + _PERMISSION_SECONDS
+        while not self.call("POST", path, review)["status"]["allowed"]:
+            if time.monotonic() > deadline:
+                raise ApiError(403, f"{user} was never allowed to {attributes}")
+            time.sleep(0.05)
 
     def service_account_token(self, namespace: str, name: str) -> str:
         """A token of that ServiceAccount, good for a day."""

@@ -69,7 +69,7 @@ class _Files:
 class ControlPlane(Cluster):
     """A control plane with RBAC, default admission and an audit log, on the loopback interface and free ports."""
 
-    def __init__(self, binaries: KubernetesBinaries, crds: Sequence[Path] = ()) -> None:
+    def __init__(self, binaries: KubernetesBinaries, manifests: Sequence[Path] = ()) -> None:
         self._binaries = binaries
         self._state = Path(tempfile.mkdtemp(prefix="control-plane."))
         self._files = _write_files(self._state)
@@ -89,17 +89,18 @@ class ControlPlane(Cluster):
         facts.kubeconfig.write_text(kubeconfig(facts.url, facts.ca, user))
         super().__init__(facts)
         try:
-            self._start(crds)
+            self._start(manifests)
         except BaseException:
             self.stop()
             raise
 
-    def _start(self, crds: Sequence[Path]) -> None:
+    def _start(self, manifests: Sequence[Path]) -> None:
         self._start_etcd()
         self._start_apiserver()
-        if crds:
-            # Before the controllers, or garbage collection learns of the new kinds only half a minute later.
-            self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in crds))
+        if manifests:
+            # Before the controllers, or garbage collection learns of new kinds only half a minute later. And before
+            # anybody else: of two who apply the same at once, one is told that it exists already.
+            self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in manifests))
             self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         self._start_controllers()
 
