@@ -1,12 +1,15 @@
 """Fixtures of the stories: an operator per test, as a process, with the permissions of its ServiceAccount."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from support.story import Story
+from support.wide import WideStory
 from testbed.api_forwarder import ApiForwarder
 from testbed.cluster import Cluster
+from testbed.control_plane import ControlPlane
 from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
 
@@ -31,3 +34,25 @@ def story(stage: Story) -> Story:
     stage.connection()
     stage.start_operator()
     return stage
+
+
+OpenApi = Callable[[ControlPlane], ApiForwarder]
+
+
+@pytest.fixture
+def open_api() -> Iterator[OpenApi]:
+    """Opens ways to control planes of the test's own."""
+    with ExitStack() as ways:
+        yield lambda plane: ways.enter_context(ApiForwarder(plane.url, plane.facts.ca))
+
+
+@pytest.fixture
+def wide(
+    fresh_control_plane: ControlPlane, forwarder: MilvusForwarder, open_api: OpenApi, unique: Unique
+) -> Iterator[WideStory]:
+    """An operator for all namespaces on a control plane of its own, which may be broken."""
+    story = WideStory(fresh_control_plane, "team-a", forwarder, open_api(fresh_control_plane), unique)
+    story.connection()
+    story.start_operator()
+    yield story
+    story.close()

@@ -2,7 +2,7 @@
 
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -15,9 +15,7 @@ from support.passwords import fresh_password
 from support.quiet import watch_for
 from support.story import CONNECTION, Story
 from support.wide import WideStory
-from testbed.api_forwarder import ApiForwarder
-from testbed.control_plane import ControlPlane
-from testbed.milvus import MilvusServer
+from testbed.milvus import MilvusFacts, MilvusServer
 from testbed.milvus_admin import MilvusAdmin
 from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
@@ -101,12 +99,19 @@ def app(story: Story, admin: MilvusAdmin) -> App:
 # --- Milvus
 
 
-def test_milvus_down_at_start_is_said_and_healed(stage: Story, admin: MilvusAdmin) -> None:
+def test_milvus_down_at_start_is_said_and_healed(
+    stage: Story, admin: MilvusAdmin, milvus: MilvusFacts
+) -> None:
     stage.milvus.drop_all()
     stage.connection()
     app = App(stage, admin)
     app.apply()
     stage.start_operator()
+    with MilvusForwarder(milvus.port) as other_way:
+        stage.connection("other", password=None, uri=other_way.uri)
+        neighbour = Neighbour(stage, admin, "other")
+        neighbour.must_be_served()
+        neighbour.leave()
     condition = stage.wait_reason("MilvusConnection", CONNECTION, "Unreachable")
     assert stage.milvus.address in condition["message"]
     assert "spec.uri" in condition["message"]
@@ -322,19 +327,6 @@ def _must_have_lost(story: Story, verb: str) -> None:
 
 
 @pytest.fixture
-def wide(
-    fresh_control_plane: ControlPlane, forwarder: MilvusForwarder, unique: Unique
-) -> Iterator[WideStory]:
-    """An operator for all namespaces on a control plane of its own, which may be broken."""
-    with ApiForwarder(fresh_control_plane.url, fresh_control_plane.facts.ca) as api:
-        story = WideStory(fresh_control_plane, "team-a", forwarder, api, unique)
-        story.connection()
-        story.start_operator()
-        yield story
-        story.close()
-
-
-@pytest.fixture
 def wide_app(wide: WideStory, admin: MilvusAdmin) -> App:
     """An app that is served by it."""
     app = App(wide, admin)
@@ -502,6 +494,7 @@ def test_an_operator_that_slept_through_its_lease_writes_no_more(story: Story, a
     one = story.operator
     two = story.start_operator("two")
     story.wait(lambda: _has_read(two), "the second has read everything")
+    done = _changes(one)
     one.process.send(signal.SIGSTOP)
     app.privileges = ["Insert"]
     app.apply()
@@ -510,7 +503,6 @@ def test_an_operator_that_slept_through_its_lease_writes_no_more(story: Story, a
     before = _changes(two)
     one.process.send(signal.SIGCONT)
     story.wait(lambda: not _leads(one), "the first knows")
-    done = _changes(one)
     app.privileges = ["Search"]
     app.apply()
     app.rotate()

@@ -34,6 +34,13 @@ class Neighbour:
         self._story.wait(self._is_as_wished, "the neighbour is served", see=self._admin.users)
         self.wait_ready()
 
+    def leave(self) -> None:
+        """Be deleted, while the way to Milvus is still there."""
+        for kind in ("MilvusUser", "MilvusRole"):
+            self._story.delete(kind, "calm")
+        for kind in ("MilvusUser", "MilvusRole"):
+            self._story.wait_gone(kind, "calm")
+
     def _apply_role(self) -> None:
         self._story.role("calm", self.role, {"privileges": self._privileges}, **self._ref)
 

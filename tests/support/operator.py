@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _PORT = re.compile(r"are served on [^\"]*:(\d+)")
 class OperatorProcess:
     """One run of `milvus-rbac run`; its log is a file."""
 
-    def __init__(self, kubeconfig: Path, identity: str, **settings: str) -> None:
+    def __init__(self, kubeconfig: Path, identity: str, flags: Sequence[str] = (), **settings: str) -> None:
         self.log = Path(tempfile.mkstemp(prefix="operator-", suffix=".log")[1])
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MILVUS_RBAC_")}
         environment |= {
@@ -36,7 +37,7 @@ class OperatorProcess:
             "MILVUS_RBAC_LOG_LEVEL": "DEBUG",
         }
         environment |= {f"MILVUS_RBAC_{name.upper()}": value for name, value in settings.items()}
-        self.argv = [sys.executable, "-m", "milvus_rbac", "run"]
+        self.argv = [sys.executable, "-m", "milvus_rbac", "run", *flags]
         self.process = Process.start(self.argv, self.log, env=environment, cwd=ROOT)
 
     @property

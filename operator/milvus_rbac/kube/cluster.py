@@ -95,16 +95,12 @@ class Cluster:
         return await self._get(_path(_CORE, "configmaps", namespace, name))
 
     async def is_crd_deleting(self, plural: str) -> bool:
-        """Tell whether the definition of one of our kinds is on its way out, and every resource with it.
-
-        An operator that may not read definitions (installed for some namespaces only) can't know, and goes by the
-        resources.
-        """
+        """Tell whether the definition of one of our kinds is on its way out, and every resource with it."""
         try:
             crd = await self._get(f"{_CRDS}/{plural}.{GROUP_VERSION.partition('/')[0]}")
         except ClusterRefused as refusal:
             if refusal.status == _FORBIDDEN:
-                return False
+                return await self._has_lost_create(plural)
             raise
         return crd is None or "deletionTimestamp" in crd["metadata"]
 
@@ -153,6 +149,16 @@ class Cluster:
             logger.debug("An Event was not posted: %s", problem)
 
     # --- how
+
+    async def _has_lost_create(self, plural: str) -> bool:
+        """Ask discovery, which everybody may read, what an operator for some namespaces may not read itself.
+
+        A kind that is on its way out is still served, and lists every verb but those that would add to it
+        (apiextensions-apiserver 1.37, customresource_discovery_controller.go).
+        """
+        served = (await self._get(f"/apis/{GROUP_VERSION}") or {}).get("resources", ())
+        verbs = next((one["verbs"] for one in served if one["name"] == plural), None)
+        return verbs is not None and "create" not in verbs
 
     def _scoped(self, root: str, plural: str) -> Iterator[str]:
         if self._namespaces is None:

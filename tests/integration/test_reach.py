@@ -1,0 +1,143 @@
+"""How far an operator reaches: the namespaces that it serves, the connections that may be used, the kinds that are there."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from support.operator import ACCOUNT, OperatorProcess, permit_in
+from support.quiet import watch_for
+from support.story import CONNECTION, Story
+from support.wide import WideStory
+from testbed.control_plane import ControlPlane
+from testbed.milvus import MilvusFacts
+from testbed.milvus_admin import MilvusAdmin
+from testbed.milvus_forwarder import MilvusForwarder
+from testbed.names import Unique
+
+QUERY = {"privileges": ["Query"]}
+PASSWORD = "Secret-1"  # noqa: S105 - a test's
+KINDS = ("milvusconnections", "milvususers", "milvusroles")
+
+
+def _must_name_nothing_of(story: Story, condition: dict[str, Any]) -> None:
+    """A message to one namespace tells nothing about another."""
+    assert condition["status"] == "False"
+    assert "team-a" not in condition["message"]
+    assert story.milvus.address not in condition["message"] or "spec.uri" in condition["message"]
+
+
+def test_a_ready_connection_of_another_namespace_is_never_used(
+    wide: WideStory, admin: MilvusAdmin, unique: Unique
+) -> None:
+    wide.wait_ready("MilvusConnection", CONNECTION)
+    wide.operator.stop()
+    wide.start_operator(default_connection=f"team-a/{CONNECTION}")
+    wide.cluster.create_namespace("team-b")
+    wide.namespace = "team-b"
+    elsewhere = {"connectionRef": {"name": CONNECTION, "namespace": "team-a"}}
+    wide.password("app", PASSWORD)
+    wide.role("named", unique("named"), QUERY, **elsewhere)
+    wide.user("named", unique("named"), "admin", passwordSecretRef={"name": "app"}, **elsewhere)
+    wide.apply("MilvusRole", "default", {"roleName": unique("default")})
+    for kind, name in (("MilvusRole", "named"), ("MilvusUser", "named"), ("MilvusRole", "default")):
+        condition = wide.wait_reason(kind, name, "NotPermitted")
+        _must_name_nothing_of(wide, condition)
+        assert "spec.connectionRef" in condition["message"]
+        body = wide.get(kind, name) or {}
+        assert "finalizers" not in body["metadata"]
+        wide.delete(kind, name)
+        wide.wait_gone(kind, name)
+    assert not wide.written
+    assert admin.dump(unique.token)["users"] == admin.dump(unique.token)["roles"] == []
+
+
+def test_a_server_that_another_namespace_is_connected_to_is_a_conflict_that_names_nobody(
+    wide: WideStory, admin: MilvusAdmin, unique: Unique
+) -> None:
+    wide.wait_ready("MilvusConnection", CONNECTION)
+    wide.cluster.create_namespace("team-b")
+    wide.namespace = "team-b"
+    wide.connection("mine")
+    wide.role("app", unique("r"), QUERY, connectionRef={"name": "mine"})
+    condition = wide.wait_reason("MilvusConnection", "mine", "Conflict")
+    _must_name_nothing_of(wide, condition)
+    assert "another namespace" in condition["message"]
+    _must_name_nothing_of(wide, wide.wait_reason("MilvusRole", "app", "WaitingForConnection"))
+    assert admin.dump(unique.token)["roles"] == []
+
+
+def test_flags_say_which_namespaces_are_served_and_no_others_are(
+    stage: Story, milvus: MilvusFacts, unique: Unique
+) -> None:
+    cluster, mine = stage.cluster, stage.namespace
+    namespaces = [mine, f"{mine}-b", f"{mine}-c"]
+    permit_in(cluster, mine)
+    for namespace in namespaces[1:]:
+        cluster.create_namespace(namespace)
+        _bind(cluster, mine, namespace)
+    kubeconfig = cluster.service_account_kubeconfig(mine, ACCOUNT)
+    flags = ["--namespaces", ",".join(namespaces[:2]), "--lease-namespace", mine, "--log-format", "text"]
+    operator = OperatorProcess(kubeconfig, "flags", flags)
+    stage.operators.append(operator)
+    with MilvusForwarder(milvus.port) as other, MilvusForwarder(milvus.port) as third:
+        ways = (stage.milvus.uri, other.uri, third.uri)
+        for namespace, uri in reversed(list(zip(namespaces, ways, strict=True))):
+            stage.namespace = namespace
+            stage.connection(uri=uri)
+            stage.role("app", unique("r"), QUERY)
+        for namespace in namespaces[:2]:
+            stage.namespace = namespace
+            stage.wait_ready("MilvusRole", "app")
+            stage.delete("MilvusRole", "app")
+            stage.wait_gone("MilvusRole", "app")
+        stage.namespace = namespaces[2]
+        watch_for(2, lambda: not third.calls, lambda: third.calls)
+        assert (stage.get("MilvusRole", "app") or {})["status"] == {"observedGeneration": -1}
+        operator.kill()
+    for namespace in namespaces[1:]:
+        cluster.delete_namespace(namespace)
+    stage.namespace = mine
+
+
+def _bind(cluster: Any, account_namespace: str, namespace: str) -> None:
+    """Let the operator of one namespace work in another one, too."""
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": account_namespace}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT}
+    cluster.call("POST", path, {"metadata": {"name": ACCOUNT}, "roleRef": reference, "subjects": [subject]})
+    user = f"system:serviceaccount:{account_namespace}:{ACCOUNT}"
+    cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")
+
+
+@pytest.fixture
+def narrow(
+    fresh_control_plane: ControlPlane,
+    forwarder: MilvusForwarder,
+    open_api: Callable[[ControlPlane], Any],
+    unique: Unique,
+) -> Iterator[Story]:
+    """An operator for one namespace, with no rights beyond it, on a control plane of its own."""
+    fresh_control_plane.create_namespace("team-a")
+    story = Story(fresh_control_plane, "team-a", forwarder, open_api(fresh_control_plane), unique)
+    story.connection()
+    story.start_operator()
+    yield story
+    story.close()
+
+
+@pytest.mark.parametrize("reach", ["wide", "narrow"])
+def test_definitions_that_are_all_deleted_leave_milvus_as_it_is(
+    reach: str, request: pytest.FixtureRequest, admin: MilvusAdmin, unique: Unique
+) -> None:
+    story: Story = request.getfixturevalue(reach)
+    role, user = unique("r"), unique("u")
+    story.password("app", PASSWORD)
+    story.role("app", role, QUERY)
+    story.user("app", user, role)
+    story.wait_ready("MilvusUser", "app")
+    before = admin.dump(unique.token)
+    definitions = [f"{kind}.rbac.milvus.io" for kind in KINDS]
+    story.cluster.kubectl("delete", "crd", *definitions, "--timeout=90s")
+    assert admin.dump(unique.token) == before
+    assert admin.login_works(user, PASSWORD)
