@@ -3,7 +3,8 @@
     MilvusRbacError
     ├── Refused            the server or a rule said no: the reason says why, nothing was changed
     │   ├── AlreadyExists  somebody won the race of a create: observe again and decide anew, never "success"
-    │   ├── NotFound       what the change is about is gone: observe again
+    │   ├── Changed        what the change is about is not as it was observed: observe again
+    │   │   └── NotFound   ... it is gone
     │   └── OldPasswordRefused   the password that was believed to be in force is not
     ├── Unreachable        no answer that means anything; whether a change was made is not known
     └── InternalError      an answer that nobody expected: a bug, or a server that we do not know
@@ -33,11 +34,15 @@ class AlreadyExists(Refused):
         super().__init__(Reason.CONFLICT, message)
 
 
-class NotFound(Refused):
-    """A user or role that the change needs is not there any more."""
+class Changed(Refused):
+    """Somebody else was at work on the user or role since Milvus was observed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.CONFLICT, message)
+
+
+class NotFound(Changed):
+    """A user or role that the change needs is not there any more."""
 
 
 class OldPasswordRefused(Refused):

@@ -40,7 +40,7 @@ async def test_what_is_given_is_seen_and_what_is_taken_is_gone(door: Milvus, uni
     assert state.roles[role].grants == frozenset()
     assert state.users[user].roles == frozenset()
 
-    await do(door, DropUser(user), DropRole(role))
+    await do(door, DropUser(user, frozenset()), DropRole(role))
     state = await look(door, role)
     assert user not in state.users
     assert role not in state.roles

@@ -142,7 +142,7 @@ async def _everything(operator: Milvus, unique: Unique) -> None:
     given = (CreateRole(role), GrantPrivilege(role, grant), CreateUser(user), BindRole(user, role))
     await do(operator, *given, texts=wallet({user: PASSWORD}))
     assert (await look(operator, role)).roles[role].grants == frozenset({grant})
-    await do(operator, DropUser(user), RevokePrivilege(role, grant), DropRole(role))
+    await do(operator, DropUser(user, frozenset({role})), RevokePrivilege(role, grant), DropRole(role))
 
 
 async def test_a_call_without_its_privilege_names_the_privilege(

@@ -160,4 +160,4 @@ async def test_a_user_is_not_dropped_for_a_password_that_the_server_refuses(
         await do(short, RecreateUser(user, frozenset()), texts=wallet({user: "seven77"}))
     assert refused.value.refusal.reason is Reason.PASSWORD_TOO_SHORT
     assert await _password(short, user, PASSWORD) is PasswordVerdict.IN_FORCE
-    await do(short, DropUser(user))
+    await do(short, DropUser(user, frozenset()))

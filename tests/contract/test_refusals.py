@@ -59,7 +59,7 @@ async def test_taking_what_is_not_there_is_no_error_where_milvus_says_so(
     door: Milvus, unique: Unique
 ) -> None:
     role, gone = unique("role"), unique("gone")
-    await do(door, CreateRole(role), DropUser(gone), UnbindRole(gone, role))
+    await do(door, CreateRole(role), DropUser(gone, frozenset()), UnbindRole(gone, role))
     await do(door, RevokePrivilege(role, on_collection("Search")))
 
 
@@ -92,7 +92,7 @@ async def test_a_name_that_milvus_does_not_take_is_an_invalid_name(door: Milvus,
 
 
 async def test_built_in_names_are_reserved(door: Milvus) -> None:
-    for change in (DropUser("root"), DropRole("admin"), DropRole("public")):
+    for change in (DropUser("root", frozenset()), DropRole("admin"), DropRole("public")):
         with pytest.raises(Refused) as refused:
             await do(door, change)
         assert refused.value.refusal.reason is Reason.RESERVED_NAME

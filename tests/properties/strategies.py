@@ -215,6 +215,6 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(BindRole, _user_names, _role_names),
     st.builds(UnbindRole, _user_names, _role_names),
     st.builds(RevokePrivilege, _role_names, st.sampled_from(GRANTS)),
-    st.builds(DropUser, _user_names),
+    st.builds(DropUser, _user_names, st.frozensets(_role_names)),
     st.builds(DropRole, _role_names),
 )

@@ -10,7 +10,7 @@ from milvus_rbac.domain.contest import LONGEST_HOLD, SNAPSHOTS, Need, Quarrel, c
 
 UNDONE: Change = BindRole("ann", "reader")
 NEED: Need = ("uid", UNDONE)
-OTHER: Need = ("other", DropUser("bob"))
+OTHER: Need = ("other", DropUser("bob", frozenset()))
 intervals = st.floats(10.0, LONGEST_HOLD)
 
 

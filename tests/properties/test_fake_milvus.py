@@ -17,7 +17,7 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import ANY, Grant, ObjectType
-from milvus_rbac.errors import AlreadyExists, NotFound, OldPasswordRefused, Refused, Unreachable
+from milvus_rbac.errors import AlreadyExists, Changed, NotFound, OldPasswordRefused, Refused, Unreachable
 from milvus_rbac.milvus.port import Password, Wallet
 from support.fake_milvus import FakeMilvus, Outage
 
@@ -48,7 +48,7 @@ def server(**settings: bool | int) -> FakeMilvus:
         (DropRole("nobody"), NotFound, "no such role"),
         (DropRole("reader"), Refused, "it has a grant, in another database"),
         (DropRole("public"), Refused, "it is built in"),
-        (DropUser("root"), Refused, "root stays"),
+        (DropUser("root", frozenset()), Refused, "root stays"),
         (UpdatePassword("app", PasswordMeans.SUPERUSER), OldPasswordRefused, "the caller is none"),
         (UpdatePassword("nobody", PasswordMeans.SUPERUSER), NotFound, "it would be created"),
         (UpdatePassword("nobody", PasswordMeans.KNOWN_TEXT), OldPasswordRefused, "as for a wrong password"),
@@ -78,7 +78,6 @@ def test_what_milvus_refuses_is_refused(change: Change, error: type[Exception], 
 @pytest.mark.parametrize(
     "change",
     [
-        DropUser("nobody"),
         UnbindRole("nobody", "reader"),
         UnbindRole("app", "empty"),
         BindRole("app", "reader"),
@@ -90,6 +89,15 @@ def test_what_changes_nothing_is_taken_all_the_same(change: Change) -> None:
     milvus.make(change, WALLET)
     assert repr((milvus.users, milvus.roles)) == before
     assert milvus.writes == 1
+
+
+def test_a_user_that_is_gone_needs_no_drop_and_one_that_changed_gets_none() -> None:
+    milvus = server()
+    milvus.make(DropUser("nobody", frozenset()), WALLET)
+    with pytest.raises(Changed):
+        milvus.make(DropUser("app", frozenset({"empty"})), WALLET)
+    assert "app" in milvus.users
+    assert milvus.writes == 0
 
 
 def test_limits_count_what_is_built_in() -> None:
@@ -116,7 +124,7 @@ def test_drops_take_bindings_along() -> None:
     milvus.make(DropRole("reader"), WALLET)
     assert milvus.users["app"].roles == set()
     milvus.make(BindRole("app", "empty"), WALLET)
-    milvus.make(DropUser("app"), WALLET)
+    milvus.make(DropUser("app", frozenset({"empty"})), WALLET)
     milvus.make(CreateUser("app"), WALLET)
     assert milvus.users["app"].roles == set()
 

@@ -36,7 +36,7 @@ from milvus_rbac.domain.state import (
     State,
     User,
 )
-from milvus_rbac.errors import AlreadyExists, NotFound, OldPasswordRefused, Refused, Unreachable
+from milvus_rbac.errors import AlreadyExists, Changed, NotFound, OldPasswordRefused, Refused, Unreachable
 from milvus_rbac.milvus.port import Features, Password, Wallet
 
 ROOT_PASSWORD = Password("root's own")
@@ -105,7 +105,7 @@ class FakeMilvus:
 
     # --- one change, as milvus/write.py makes it: every line may be refused, and the connection break before or after
 
-    def make(self, change: Change, wallet: Wallet) -> None:  # noqa: C901 - one arm for each verb
+    def make(self, change: Change, wallet: Wallet) -> None:  # noqa: C901, PLR0912 - one arm for each verb
         self.asked.append(change)
         match change:
             case CreateRole(role):
@@ -121,6 +121,8 @@ class FakeMilvus:
             case UpdatePassword(user, means):
                 self._write(partial(self._update_password, user, means, wallet))
             case RecreateUser(user, roles):
+                if user not in self.users:
+                    raise NotFound(f"user {user}")
                 self._write(partial(self._drop_user, user))
                 self._write(partial(self._create_user, user, wallet.wanted[user]))
                 for role in sorted(roles):
@@ -129,7 +131,11 @@ class FakeMilvus:
                 self._write(partial(self._bind, user, role))
             case UnbindRole(user, role):
                 self._write(partial(self._unbind, user, role))
-            case DropUser(user):
+            case DropUser(user, roles):
+                if user not in self.users:
+                    return
+                if self.users[user].roles != roles:
+                    raise Changed(f"user {user}")
                 self._write(partial(self._drop_user, user))
             case DropRole(role):
                 self._write(partial(self._drop_role, role))
@@ -249,6 +255,7 @@ def _must_be_grantable(grant: Grant) -> None:
     if row is None or row.group:
         raise Refused(Reason.UNKNOWN_PRIVILEGE, grant.privilege)
     if not row.everything and row.object_type != grant.object_type:
-        raise Refused(Reason.INVALID_SCOPE, f"{grant.privilege} is not of type {grant.object_type}")
+        # The server says that it does not know the name, which to whoever knows that it does means another server.
+        raise Refused(Reason.UNSUPPORTED_BY_SERVER, f"{grant.privilege} is not of type {grant.object_type}")
     if grant.object_type == ObjectType.GLOBAL and grant.object_name != ANY:
         raise Refused(Reason.INVALID_SCOPE, "Global takes no object name")

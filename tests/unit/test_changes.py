@@ -136,7 +136,7 @@ def with_role(name: str, *grants: Grant) -> State:
             id="what is not there is not taken",
         ),
         pytest.param(
-            DropUser("bob"),
+            DropUser("bob", frozenset()),
             Phase.DROP_USERS,
             True,
             "drop user bob",
@@ -179,6 +179,6 @@ def test_changes_follow_one_another() -> None:
 
 
 def test_the_state_before_is_left_as_it_was() -> None:
-    apply_all(BEFORE, [DropRole("reader"), DropUser("ann")])
+    apply_all(BEFORE, [DropRole("reader"), DropUser("ann", frozenset())])
     assert set(BEFORE.users) == {"ann", "bob"}
     assert "reader" in BEFORE.roles

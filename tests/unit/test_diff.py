@@ -200,7 +200,12 @@ REFUSED = PasswordVerdict.REFUSED
             (UpdatePassword("app", SUPERUSER),),
             id="where nobody can try it, a new version of the Secret counts",
         ),
-        pytest.param(held_user("a"), None, (DropUser("app"),), id="a user is dropped, bindings and all"),
+        pytest.param(
+            held_user("a"),
+            None,
+            (DropUser("app", frozenset({"a"})),),
+            id="a user is dropped, bindings and all",
+        ),
         pytest.param(None, None, (), id="what is gone is gone"),
     ],
 )

@@ -199,7 +199,7 @@ def test_what_is_ours_is_made_as_wanted_whatever_its_adoption_says(fields: dict[
 # --- going
 
 
-DROP_USER, DROP_ROLE = (DropUser("app"),), (DropRole("reader"),)
+DROP_USER, DROP_ROLE = (DropUser("app", frozenset()),), (DropRole("reader"),)
 
 
 @pytest.mark.parametrize(

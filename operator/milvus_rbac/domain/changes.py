@@ -92,6 +92,8 @@ class DropUser:
     """Drop a user; the server drops its bindings with it."""
 
     user: str
+    roles: frozenset[str]
+    """The roles that it was seen with. With others, somebody else has been at work on it meanwhile, and it is not dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,23 @@ def describe(change: Change) -> str:
             return f"drop user {user}"
         case DropRole(role):
             return f"drop role {role}"
+
+
+def field_of(change: Change) -> str:
+    """Say which field of a resource asks for the change; nothing for those that its deletion asks for."""
+    match change:
+        case CreateRole():
+            return "spec.roleName"
+        case GrantPrivilege() | RevokePrivilege():
+            return "spec.grants"
+        case CreateUser():
+            return "spec.userName"
+        case UpdatePassword() | RecreateUser():
+            return "spec.passwordSecretRef"
+        case BindRole() | UnbindRole():
+            return "spec.roles"
+        case DropUser() | DropRole():
+            return ""
 
 
 def apply(state: State, change: Change) -> State:

@@ -56,7 +56,7 @@ def _changes(observed: State, desired: Desired) -> Iterator[Change]:
             yield from _role_removal(observed, name)
         case None:
             if name in observed.users:
-                yield DropUser(name)
+                yield DropUser(name, observed.users[name].roles)
 
 
 def _role_changes(observed: State, name: str, wanted: frozenset[Grant]) -> Iterator[Change]:

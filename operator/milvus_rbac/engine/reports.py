@@ -1,10 +1,10 @@
 """Say in one status per resource what is true after a round. Writes nothing and asks nobody."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from milvus_rbac.domain.changes import Change, RecreateUser, UpdatePassword, apply_all, describe
+from milvus_rbac.domain.changes import Change, RecreateUser, UpdatePassword, apply_all, describe, field_of
 from milvus_rbac.domain.claims import Claim, Kind, SecretVersion, WantedUser
 from milvus_rbac.domain.conditions import (
     Condition,
@@ -23,7 +23,7 @@ from milvus_rbac.engine.claiming import password_in_force
 from milvus_rbac.engine.ledger import ready_condition
 from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.store import Entry
-from milvus_rbac.errors import AlreadyExists, InternalError, NotFound, OldPasswordRefused
+from milvus_rbac.errors import AlreadyExists, Changed, InternalError, MilvusRbacError, OldPasswordRefused
 
 MOST_PLAN_LINES = 500
 MOST_GRANTS = 1000
@@ -96,7 +96,7 @@ def pending_report(entry: Entry, refusal: Refusal) -> Report:
 def should_retry(outcome: Outcome, uid: str) -> bool:
     """Tell whether the world was not as observed, so that deciding again at once makes sense."""
     return any(
-        isinstance(error, AlreadyExists | NotFound | OldPasswordRefused) for _, error in outcome.failed[uid]
+        isinstance(error, AlreadyExists | Changed | OldPasswordRefused) for _, error in outcome.failed[uid]
     )
 
 
@@ -117,11 +117,32 @@ def _is_unsure(outcome: Outcome, uid: str) -> bool:
 
 def _refusals(plan: ClaimPlan, outcome: Outcome, terms: Terms) -> tuple[Refusal, ...]:
     uid = plan.claim.ref.uid
-    refusals = [*plan.refusals, *outcome.waiting[uid], *(error.refusal for _, error in outcome.failed[uid])]
+    failed = (_refusal_of(change, error) for change, error in outcome.failed[uid])
+    refusals = [*plan.refusals, *outcome.waiting[uid], *failed]
     if not terms.authorization and plan.claim.ref.kind is Kind.USER:
         refusals.append(AUTHORIZATION_OFF)
     return tuple(dict.fromkeys(refusals))
 
+
+def _refusal_of(change: Change, error: MilvusRbacError) -> Refusal:
+    """Say why Milvus did not do it, and which field to correct where it is about what the resource asks for."""
+    refusal, where = error.refusal, field_of(change)
+    # Creating a user is about its name and its password at once.
+    if refusal.reason in _ABOUT_PASSWORDS:
+        where = "spec.passwordSecretRef"
+    elif refusal.reason not in _ABOUT_THE_SPEC:
+        return refusal
+    return replace(refusal, message=f"{where}: {refusal.message}" if where else refusal.message)
+
+
+_ABOUT_PASSWORDS = {Reason.PASSWORD_TOO_SHORT, Reason.PASSWORD_TOO_LONG}
+_ABOUT_THE_SPEC = {
+    Reason.INVALID_NAME,
+    Reason.INVALID_SCOPE,
+    Reason.RESERVED_NAME,
+    Reason.UNKNOWN_PRIVILEGE,
+    Reason.UNSUPPORTED_BY_SERVER,
+}
 
 AUTHORIZATION_OFF = Refusal(
     Reason.AUTHORIZATION_OFF,
@@ -184,7 +205,7 @@ def _password_refusal(plan: ClaimPlan, outcome: Outcome, terms: Terms) -> Refusa
         return plan.claim.wanted.password_refusal
     for change, error in outcome.failed[plan.claim.ref.uid]:
         if isinstance(change, UpdatePassword | RecreateUser):
-            return error.refusal
+            return _refusal_of(change, error)
     if any(isinstance(change, UpdatePassword | RecreateUser) for change in plan.withheld) and plan.refusals:
         return next((one for one in plan.refusals if one.reason not in _NOT_ABOUT_PASSWORDS), None)
     return None

@@ -144,7 +144,9 @@ def _unreachable(code: grpc.StatusCode, details: str, endpoint: Endpoint) -> Unr
 
 
 def _already_exists(_: re.Match[str]) -> MilvusRbacError:
-    return AlreadyExists("Something of that name appeared in Milvus in the meantime.")
+    return AlreadyExists(
+        "Something of that name appeared in Milvus in the meantime; the next look says whose it is."
+    )
 
 
 def _limit(match: re.Match[str]) -> MilvusRbacError:
@@ -159,7 +161,7 @@ def _limit(match: re.Match[str]) -> MilvusRbacError:
 
 
 def _not_found(match: re.Match[str]) -> MilvusRbacError:
-    return NotFound(f"The {match['what']} is not in Milvus any more.")
+    return NotFound(f"The {match['what']} is not in Milvus any more; the next look makes up for it.")
 
 
 def _still_granted(_: re.Match[str]) -> MilvusRbacError:
@@ -187,7 +189,9 @@ def _password_beyond_bcrypt(match: re.Match[str]) -> MilvusRbacError:
 
 
 def _invalid_name(match: re.Match[str]) -> MilvusRbacError:
-    return Refused(Reason.INVALID_NAME, f"Milvus refuses a name: {clip(match.string)}")
+    return Refused(
+        Reason.INVALID_NAME, f"Milvus does not take this name, choose another: {clip(match.string)}"
+    )
 
 
 def _unknown_privilege(match: re.Match[str]) -> MilvusRbacError:

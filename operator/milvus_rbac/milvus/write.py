@@ -18,7 +18,7 @@ from milvus_rbac.domain.changes import (
     UnbindRole,
     UpdatePassword,
 )
-from milvus_rbac.errors import InternalError, NotFound, OldPasswordRefused
+from milvus_rbac.errors import Changed, InternalError, NotFound, OldPasswordRefused
 from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.port import Password, Wallet
 from milvus_rbac.milvus.session import Session
@@ -45,8 +45,8 @@ class Writer:
                 await self._revoke(change)
             case CreateUser(user):
                 await self._create_user(user)
-            case DropUser(user):
-                await self._write("DeleteCredential", requests.drop_user(user))
+            case DropUser():
+                await self._drop_user(change)
             case UpdatePassword(user, means):
                 await self._update_password(user, means)
             case RecreateUser():
@@ -85,9 +85,24 @@ class Writer:
                 return Password("")
 
     async def _must_exist(self, user: str) -> None:
-        reply = await self._session.read("SelectUser", requests.one_user(user))
-        if not any(result.user.name == user for result in reply.results):
+        if await self._roles_of(user) is None:
             raise NotFound(f"The user {user} is not in Milvus any more.")
+
+    async def _roles_of(self, user: str) -> frozenset[str] | None:
+        """Read the roles of a user; None when there is no such user."""
+        reply = await self._session.read("SelectUser", requests.one_user(user))
+        found = [result for result in reply.results if result.user.name == user]
+        return frozenset(role.name for role in found[0].roles if role.name) if found else None
+
+    async def _drop_user(self, change: DropUser) -> None:
+        # Another operator may have been at work since the snapshot. (A role needs no such look: Milvus itself refuses to
+        # drop one that was given privileges meanwhile.)
+        roles = await self._roles_of(change.user)
+        if roles is None:
+            return
+        if roles != change.roles:
+            raise Changed(f"Somebody has just changed the roles of user {change.user}.")
+        await self._write("DeleteCredential", requests.drop_user(change.user))
 
     async def _recreate(self, change: RecreateUser) -> None:
         # The server checks the new password first, and may take us for a superuser by now: nothing is dropped in vain.
