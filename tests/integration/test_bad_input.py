@@ -1,7 +1,7 @@
 """Whatever is wrong is said where it is wrong, costs nobody else anything, and heals when it is put right."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -205,18 +205,6 @@ def test_a_row_that_becomes_wrong_holds_no_revocation_back(story: Story, admin: 
     assert _privileges(admin, name) == {"Query"}
 
 
-def test_a_database_that_does_not_exist_is_named_or_granted(story: Story, admin: MilvusAdmin) -> None:
-    """Milvus 2.3 takes grants on databases that it does not have; what it takes must be true, what not must be said."""
-    name, database = story.unique("r"), story.unique("db")
-    story.role("app", name, {"privileges": ["Query"], "database": database})
-    story.wait(lambda: story.condition("MilvusRole", "app") is not None, "a verdict")
-    condition = story.condition("MilvusRole", "app") or {}
-    if condition["status"] == "True":
-        assert {(grant[2], grant[3]) for grant in admin._grants(name, {database})} == {(database, "Query")}
-    else:
-        _must_say(condition, database)
-
-
 # --- roles that are not there
 
 
@@ -302,7 +290,7 @@ def test_names_that_the_server_refuses_are_invalid_names(
     story.role("dashed", f"r-{story.unique.token}", QUERY)
     for kind in ("MilvusUser", "MilvusRole"):
         condition = story.wait_reason(kind, "dashed", "InvalidName")
-        _must_say(condition, "name")
+        _must_say(condition, "spec.userName" if kind == "MilvusUser" else "spec.roleName", "choose another")
         assert (story.get(kind, "dashed") or {})["status"].get("claim") is None
     neighbour.must_be_served()
     for kind in ("MilvusUser", "MilvusRole"):
@@ -324,8 +312,10 @@ def test_the_server_may_want_longer_passwords_and_shorter_names(
         story.password("app", "seven77")
         story.user("app", name, **ref)
         story.role("app", f"{'r' * 20}_{story.unique.token}", QUERY, **ref)
-        _must_say(story.wait_reason("MilvusUser", "app", "PasswordTooShort"), "10 to", "has 7")
-        _must_say(story.wait_reason("MilvusRole", "app", "InvalidName"), "name")
+        _must_say(
+            story.wait_reason("MilvusUser", "app", "PasswordTooShort"), "passwordSecretRef", "10 to", "has 7"
+        )
+        _must_say(story.wait_reason("MilvusRole", "app", "InvalidName"), "spec.roleName", "choose another")
         Neighbour(story, admin).must_be_served()
         password = fresh_password()
         story.password("app", password)
@@ -403,14 +393,30 @@ BAD_ADMIN_SECRETS = {
     "no-secret": BadSecret({}, "WaitingForSecret", ("create it",)),
     "no-username": BadSecret({"password": "Milvus"}, "SecretKeyMissing", ("no key username", "add it")),
     "no-password": BadSecret({"username": "root"}, "SecretKeyMissing", ("no key password", "add it")),
+    "empty-username": BadSecret({"username": "", "password": "Milvus"}, "SecretEmpty", ("Key username",)),
+    "empty-password": BadSecret({"username": "root", "password": ""}, "SecretEmpty", ("Key password",)),
+    "username-newline": BadSecret(
+        {"username": "root\n", "password": "Milvus"}, "SecretTrailingNewline", ("Key username", "line break")
+    ),
+    "password-newline": BadSecret(
+        {"username": "root", "password": "Milvus\n"}, "SecretTrailingNewline", ("Key password", "line break")
+    ),
+    "username-binary": BadSecret(
+        {"username": b"\xff\xfe", "password": "Milvus"}, "SecretNotUTF8", ("Key username", "not UTF-8")
+    ),
+    "password-binary": BadSecret(
+        {"username": "root", "password": b"\xff\xfe1234"}, "SecretNotUTF8", ("Key password", "not UTF-8")
+    ),
+    "short": BadSecret({"username": "root", "password": SHORT}, "PasswordTooShort", ("shorter than 6",)),
+    "long": BadSecret({"username": "root", "password": "x" * 73}, "PasswordTooLong", ("longer than 72",)),
 }
 
 
 def test_a_secret_of_the_connection_that_is_no_login_is_named_and_heals(
     story: Story, admin: MilvusAdmin, neighbour: Neighbour
 ) -> None:
-    with _second_way(admin) as first, _second_way(admin) as second, _second_way(admin) as third:
-        ways = dict(zip(BAD_ADMIN_SECRETS, (first, second, third), strict=True))
+    with ExitStack() as stack:
+        ways = {name: stack.enter_context(_second_way(admin)) for name in BAD_ADMIN_SECRETS}
         for name, way in ways.items():
             if BAD_ADMIN_SECRETS[name].data:
                 story.secret(name, BAD_ADMIN_SECRETS[name].data)

@@ -1,4 +1,4 @@
-"""What a password must be before Milvus is asked. Knows the bytes of a Secret's key, and forgets them."""
+"""What the text in a Secret must be before Milvus is asked. Knows the bytes of a key, and forgets them."""
 
 from milvus_rbac.domain.conditions import Reason, Refusal
 
@@ -8,19 +8,25 @@ MAX_BYTES = 72
 """bcrypt takes no more. Servers up to 2.4.17 say 256 and then fail in bcrypt."""
 
 
-def check(value: bytes, where: str) -> Refusal | None:
-    """Say what is wrong with the bytes of a Secret's key; `where` names Secret and key. Nothing is ever stripped."""
+def check_text(value: bytes, where: str) -> Refusal | None:
+    """Say why the bytes of a Secret's key are no name and no password; `where` names Secret and key. Nothing is stripped."""
     if not value:
-        return Refusal(Reason.SECRET_EMPTY, f"{where} is empty: put the password there.")
+        return Refusal(Reason.SECRET_EMPTY, f"{where} is empty: write the value there.")
     try:
         value.decode()
     except UnicodeDecodeError:
-        return Refusal(
-            Reason.SECRET_NOT_UTF8, f"{where} is not UTF-8 text: store the password as plain text."
-        )
+        return Refusal(Reason.SECRET_NOT_UTF8, f"{where} is not UTF-8 text: store the value as plain text.")
     if value.endswith((b"\n", b"\r")):
-        message = f"{where} ends with a line break: write the password without it (echo -n, or stringData)."
+        message = f"{where} ends with a line break: write the value without it (echo -n, or stringData)."
         return Refusal(Reason.SECRET_TRAILING_NEWLINE, message)
+    return None
+
+
+def check(value: bytes, where: str) -> Refusal | None:
+    """Say why the bytes of a Secret's key can't be a password of any Milvus."""
+    refusal = check_text(value, where)
+    if refusal is not None:
+        return refusal
     if len(value) < MIN_BYTES:
         message = f"{where} is shorter than {MIN_BYTES} bytes: Milvus takes {MIN_BYTES} to {MAX_BYTES}."
         return Refusal(Reason.PASSWORD_TOO_SHORT, message)

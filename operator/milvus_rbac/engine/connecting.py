@@ -6,7 +6,8 @@ It keeps the last good credentials in memory, because a namespace that is being 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.domain import passwords
+from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.state import ROOT_USER
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.vault import read_key, read_password
@@ -110,15 +111,13 @@ class Connector:
         namespace, name = entry.name[0], connection.spec.credentials_secret_ref.name
         secret = await self._cluster.get_secret(namespace, name)
         reading = read_password(secret, namespace, name, PASSWORD_KEY)
-        if reading.refusal is not None:
-            raise Refused(reading.refusal.reason, f"spec.credentialsSecretRef: {reading.refusal.message}")
         username = read_key(secret or {}, USERNAME_KEY)
-        if reading.password is None or not username:
-            message = (
-                f"spec.credentialsSecretRef: Secret {namespace}/{name} has no key {USERNAME_KEY}: add it."
-            )
-            raise Refused(Reason.SECRET_KEY_MISSING, message)
-        return Credentials(username.decode(errors="replace"), reading.password)
+        refusal = reading.refusal or _check_username(username, namespace, name)
+        if refusal is not None:
+            raise Refused(refusal.reason, f"spec.credentialsSecretRef: {refusal.message}")
+        assert reading.password is not None  # noqa: S101 - tells mypy what no refusal means
+        assert username is not None  # noqa: S101 - the same
+        return Credentials(username.decode(), reading.password)
 
     async def _read_address(self, entry: Entry, connection: MilvusConnection) -> Address:
         uri, tls = connection.spec.uri, connection.spec.tls
@@ -141,6 +140,13 @@ class Connector:
             value = None if text is None else str(text).encode()
             return _found(config is not None, value, f"{field} {namespace}/{map_ref.name}", map_ref.key)
         return None
+
+
+def _check_username(username: bytes | None, namespace: str, name: str) -> Refusal | None:
+    if username is None:
+        message = f"Secret {namespace}/{name} has no key {USERNAME_KEY}: add it."
+        return Refusal(Reason.SECRET_KEY_MISSING, message)
+    return passwords.check_text(username, f"Key {USERNAME_KEY} of Secret {namespace}/{name}")
 
 
 def _found(exists: bool, value: bytes | None, where: str, key: str) -> bytes:
