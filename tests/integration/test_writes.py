@@ -141,10 +141,9 @@ def _is_still(story: Story) -> bool:
 
 
 def _rounds(story: Story) -> int:
-    for line in story.operator.get("/metrics").splitlines():
-        if line.startswith("milvus_rbac_rounds_total{"):
-            return int(float(line.rpartition(" ")[2]))
-    return 0
+    lines = story.operator.get("/metrics").splitlines()
+    counts = [line.rpartition(" ")[2] for line in lines if line.startswith("milvus_rbac_rounds_total{")]
+    return int(sum(map(float, counts)))
 
 
 def _count(story: Story, method: str) -> int:

@@ -196,6 +196,8 @@ class Corridor:
             await self._stumble(lacking if missing and lacking else error.refusal)
             return
         healed, self._trouble, self._backoff = self._trouble is not None, None, FIRST_BACKOFF
+        if healed:
+            logger.info("Connection %s works again.", self._label)
         self._tools.metrics.last_success.labels(self._label).set(time.time())
         # With more to do at once, the next round's intents tell the counts in the same write.
         if not self._anew and (healed or not self._dirty):
@@ -215,6 +217,10 @@ class Corridor:
 
     async def _stumble(self, refusal: Refusal) -> None:
         """The server can't be worked with: say so once, and look again later."""
+        if refusal != self._trouble:
+            logger.warning(
+                "Connection %s can't be worked with (%s): %s", self._label, refusal.reason, refusal.message
+            )
         self._trouble, self._anew = refusal, True
         self._probe_at = time.monotonic() + _jittered(self._backoff)
         self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
@@ -230,12 +236,16 @@ class Corridor:
         if not chosen:
             return
         self._dirty.discard({entry.uid for entry in chosen})
+        metrics, outcome = self._tools.metrics, "trouble"
         try:
-            with self._tools.metrics.round_seconds.labels(self._label).time():
+            with metrics.round_seconds.labels(self._label).time():
                 await self._run(connection, link, chosen)
+            outcome = "ok"
         except BaseException:
             self._dirty.mark(entry.uid for entry in chosen)
             raise
+        finally:
+            metrics.rounds.labels(self._label, outcome).inc()
 
     async def _run(self, connection: MilvusConnection, link: Link, chosen: Sequence[Entry]) -> None:
         tools = self._tools
@@ -262,7 +272,6 @@ class Corridor:
             self._withdrawn |= refused_creates(work.outcome, site.intents)
             self._quarrels.note(work.outcome.done)
         await self._withdraw(link, books)
-        tools.metrics.rounds.labels(self._label, "trouble" if work.outcome.trouble else "ok").inc()
         if work.outcome.trouble is not None:
             raise work.outcome.trouble
 
