@@ -13,10 +13,12 @@ from milvus_rbac.kinds.references import CaConfigMapRef, CaSecretRef, SecretRef
 from milvus_rbac.kinds.resource import AGE, READY, REASON, Column, Resource
 from milvus_rbac.kinds.rules import Rule, validated_by
 from milvus_rbac.kinds.shape import Shape
-from milvus_rbac.kinds.status import Status, salvage
+from milvus_rbac.kinds.status import Reason, Status, salvage
 
 MAX_FORMER_URIS = 16
 MAX_IN_FLIGHT = 1000
+MAX_WARNINGS = 100
+MAX_WARNING_LENGTH = 2048
 
 _UNITS = {"h": "hours", "m": "minutes", "s": "seconds"}
 
@@ -140,6 +142,15 @@ class Server(Shape):
     """Which of Milvus' ways to grant a privilege is used."""
 
 
+class Warning(Shape):  # noqa: A001 - the word of the API; nobody needs the builtin in this module
+    """Something that works now and deserves attention."""
+
+    reason: Reason
+    """One word for what it is about."""
+    message: Annotated[str, Field(max_length=MAX_WARNING_LENGTH)]
+    """One sentence that says what is wrong and which setting changes it."""
+
+
 class MilvusConnectionStatus(Status):
     """What the operator last found out about the server."""
 
@@ -153,6 +164,8 @@ class MilvusConnectionStatus(Status):
     """How many MilvusRoles use this connection."""
     claim_count: int | None = None
     """How many resources use this connection, of all kinds together."""
+    warnings: Annotated[tuple[Warning, ...], Field(max_length=MAX_WARNINGS)] = ()
+    """What works and deserves attention nevertheless."""
 
 
 class MilvusConnection(Resource):

@@ -8,8 +8,6 @@ from pydantic import AwareDatetime, Field, StringConstraints, ValidationError, V
 from milvus_rbac.kinds.shape import Shape
 
 MAX_CONDITIONS = 16
-MAX_WARNINGS = 100
-MAX_WARNING_LENGTH = 2048
 MAX_MESSAGE_LENGTH = 32768
 
 Reason = Annotated[
@@ -47,15 +45,6 @@ class Condition(Shape):
     """One sentence that says why and what to do."""
 
 
-class Warning(Shape):  # noqa: A001 - the word of the API; nobody needs the builtin in these modules
-    """Something that works now and deserves attention."""
-
-    reason: Reason
-    """One word for what it is about."""
-    message: Annotated[str, Field(max_length=MAX_WARNING_LENGTH)]
-    """One sentence that says what is wrong and which setting changes it."""
-
-
 class Status(Shape):
     """What the operator last found out; written by the operator only."""
 
@@ -69,8 +58,6 @@ class Status(Shape):
         ),
     ] = ()
     """What is true now: Ready always, Reconciling and Stalled only while they hold."""
-    warnings: Annotated[tuple[Warning, ...], Field(max_length=MAX_WARNINGS)] = ()
-    """What works and deserves attention nevertheless."""
 
 
 def salvage(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
