@@ -19,7 +19,7 @@ $(VENV)/.installed: requirements.lock
 	touch $@
 
 demo: $(VENV)/.installed  ## Kubernetes API, Milvus and the operator on this machine, from apply to login; KEEP=1 leaves them running
-	$(PY) -m testbed.demo $(if $(KEEP),--keep)
+	$(PY) -m testbed.demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: lint unit  ## Lint, generated files fresh, every test
 	$(PY) -m testbed.build
@@ -52,7 +52,7 @@ bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured s
 	$(PY) -m bench.apply
 
 lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python
-	$(PY) -m pip install --quiet --target $(VENV)/lock-tools uv
+	$(PY) -m pip install --quiet --target $(VENV)/lock-tools 'uv>=0.9,<1'
 	$(VENV)/lock-tools/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from support.operator import manifests
+from support.suite import SuiteBed
 from testbed import build
 from testbed.api_forwarder import ApiForwarder
-from testbed.bed import TestBed
 from testbed.build import Binaries
 from testbed.cluster import Cluster
 from testbed.control_plane import ControlPlane
@@ -20,14 +20,14 @@ from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
 from testbed.sharing import Host, RemoteBed
 
-_BED = pytest.StashKey[TestBed | RemoteBed]()
+_BED = pytest.StashKey[SuiteBed | RemoteBed]()
 _HOST = pytest.StashKey[Host]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test bed for the session; a worker of pytest-xdist uses that of the process which started it."""
     address = getattr(config, "workerinput", {}).get("test_bed")
-    config.stash[_BED] = RemoteBed(address) if address else TestBed(manifests())
+    config.stash[_BED] = RemoteBed(address) if address else SuiteBed(manifests())
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -39,12 +39,20 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["test_bed"] = stash[_HOST].address
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Ends all servers, however the session ended."""
-    if host := config.stash.get(_HOST, None):
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Ends all servers, and fails the session if it did not leave everything as it was."""
+    bed = session.config.stash[_BED]
+    if host := session.config.stash.get(_HOST, None):
         host.close()
-    if bed := config.stash.get(_BED, None):
-        bed.close()
+    for problem in bed.end() if isinstance(bed, SuiteBed) else ():
+        print(f"\n{problem}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends all servers of a session that did not even begin."""
+    config.stash[_BED].close()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -52,12 +60,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     needed = {
         name for item in session.items if isinstance(item, pytest.Function) for name in item.fixturenames
     }
-    if session.config.option.collectonly or not needed & {"binaries", "control_plane", "fresh_control_plane"}:
+    if session.config.option.collectonly:
+        return
+    if needed & {"binaries", "control_plane", "fresh_control_plane"}:
+        ensure: Callable[[], object] = build.ensure
+    elif needed & {"milvus_profile", "fresh_milvus"}:
+        ensure = build.ensure_milvus
+    else:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     assert capture is not None
     with capture.global_and_fixture_disabled():
-        build.ensure()
+        ensure()
 
 
 @pytest.fixture(scope="session")

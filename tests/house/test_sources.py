@@ -108,8 +108,17 @@ def test_no_file_names_a_registry() -> None:
 
 
 def test_no_file_names_a_place_on_this_machine() -> None:
-    places = {str(ROOT), *(f"/{name}/" for name in ("work", "root"))}
+    places = {str(ROOT), f"{Path.home()}/", *(f"/{name}/" for name in ("work", "root", "home"))}
     assert named_in_files(*places) == []
+
+
+def test_a_host_or_a_place_would_be_found_within_an_address(tmp_path: Path) -> None:
+    host = "registry.example"
+    for text in (f"https://{host}/simple", f"https://files.{host}/x", f"GOPROXY=http://user@{host}", host):
+        (tmp_path / "file").write_text(text)
+        assert named_in(tmp_path / "file", host), text
+    (tmp_path / "file").write_text(f"other{host}")
+    assert not named_in(tmp_path / "file", host)
 
 
 def own_registries() -> set[str]:
@@ -122,11 +131,12 @@ def own_registries() -> set[str]:
 
 
 def named_in_files(*words: str) -> list[str]:
-    """Where one of these words is written, not as part of a longer path or name."""
-    pattern = re.compile("|".join(rf"(?<![\w./-]){re.escape(word)}" for word in words))
-    return [
-        f"{name_of(path)}: {found[0]}"
-        for path in files()
-        for found in [pattern.search(path.read_text(errors="replace"))]
-        if found
-    ]
+    """Which files name one of these."""
+    return [f"{name_of(path)}: {found}" for path in files() if (found := named_in(path, *words))]
+
+
+def named_in(path: Path, *words: str) -> str:
+    """Which of these words a file names first, alone or within an address, but not as the end of a longer word."""
+    pattern = re.compile("|".join(rf"(?<![\w-]){re.escape(word)}" for word in words))
+    found = pattern.search(path.read_text(errors="replace"))
+    return found[0] if found else ""

@@ -25,7 +25,7 @@ from testbed.milvus_forwarder import MilvusForwarder
 SEARCH = {"privileges": ["Search"], "collections": ["orders"]}
 STORED_SEARCH: Grant = ("Collection", "orders", "default", "Search")
 STORED_INSERT: Grant = ("Collection", "orders", "default", "Insert")
-PASSWORD, NEW_ROOT = "Secret-1", "New-root-1"
+PASSWORD, NEW_PASSWORD, NEW_ROOT = "Secret-1", "Secret-2", "New-root-1"
 
 MilvusProfile = Callable[[Profile], MilvusFacts]
 NEEDED: tuple[tuple[str, str], ...] = (
@@ -61,6 +61,14 @@ def wait_moved(story: Story, kind: str, name: str, endpoint: str) -> None:
     story.wait(
         lambda: claim(story, kind, name).get("endpoint") == endpoint, f"the claim of {name} is on {endpoint}"
     )
+
+
+def _password_version(story: Story, name: str) -> str | None:
+    """The version of the Secret that a user's status says is in force."""
+    found: str | None = (
+        (story.get("MilvusUser", name) or {})["status"].get("password", {}).get("secretResourceVersion")
+    )
+    return found
 
 
 def warnings(story: Story) -> list[str]:
@@ -172,6 +180,15 @@ def test_with_authorization_off_no_account_is_ready_and_roles_are(
             assert "common.security.authorizationEnabled" in condition["message"]
         assert admin.grants(role) == {STORED_SEARCH}
         assert admin.members()[role] == {user}
+        # Nobody can try a password here, so a new version of the Secret is written, once.
+        before = len(stage.written)
+        stage.password("app", NEW_PASSWORD)
+        version = stage.cluster.get(f"/api/v1/namespaces/{stage.namespace}/secrets/app")["metadata"]
+        stage.wait(
+            lambda: _password_version(stage, "app") == version["resourceVersion"], "the rotation is noted"
+        )
+        assert stage.written[before:] == ["UpdateCredential"]
+        admin.update_password(user, NEW_PASSWORD, PASSWORD)  # it refuses a wrong old one
         stage.delete("MilvusUser", "app")
         stage.delete("MilvusRole", "reader")
         stage.wait_gone("MilvusUser", "app")

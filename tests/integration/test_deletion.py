@@ -1,5 +1,6 @@
 """Stories of deletion: in any order, nothing hangs, nothing of ours stays, and what stays is named."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -143,6 +144,26 @@ def test_while_milvus_is_down_a_deletion_is_blocked_and_then_goes_on(
     story.wait_gone(*THINGS["user"])
     story.wait_gone(*THINGS["role"])
     assert admin.dump(story.unique.token) == EMPTY
+
+
+@pytest.mark.timeout(400)
+def test_a_connection_that_nothing_gets_on_with_for_two_minutes_goes_and_so_do_its_users(
+    story: Story, admin: MilvusAdmin
+) -> None:
+    user, role = make_user(story)
+    story.milvus.drop_all()
+    for what in ("user", "role", "connection"):
+        delete(story, what)
+    story.wait_reason("MilvusUser", "app", "DeletionBlocked")
+    began = time.monotonic()
+    story.wait_gone(*THINGS["connection"], timeout=200)
+    assert time.monotonic() - began > 100, "it waited for them first"
+    story.wait_gone(*THINGS["user"])
+    story.wait_gone(*THINGS["role"])
+    for line in (f"User {user} was left in Milvus", f"Role {role} was left in Milvus"):
+        assert logs(story, line)
+    assert admin.members()[role] == {user}
+    drop_by_hand(admin, user, role)
 
 
 @pytest.mark.parametrize("way", ["annotation", "policy"])

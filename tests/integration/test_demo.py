@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testbed.build import Binaries
-from testbed.processes import Process
+from testbed.processes import Process, processes_with
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "manifests" / "samples"
@@ -74,9 +74,8 @@ def checked_lines(demo: Process) -> list[str]:
 
 
 def remains(folder: Path) -> list[str]:
-    """Files, and processes that were told of them."""
-    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [*map(str, folder.iterdir()), *(line for line in listing.splitlines() if str(folder) in line)]
+    """Files, and processes that were told of their folder: all that the demo starts have it in their environment."""
+    return [*map(str, folder.iterdir()), *processes_with(f"TMPDIR={folder}")]
 
 
 def test_every_line_of_the_demo_is_true(start_demo: StartDemo, folder: Path) -> None:

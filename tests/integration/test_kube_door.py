@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from kubernetes.aio.config import incluster_config
 
 from milvus_rbac.kube import access as access_module
 from milvus_rbac.kube.access import NoAccess, find_access
@@ -457,6 +459,21 @@ async def test_outside_of_a_pod_there_is_no_access_without_kubeconfig(
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(NoAccess, match="ServiceAccount"):
         await find_access()
+
+
+async def test_a_pod_uses_its_service_account(
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text(control_plane.service_account_token(SYSTEM, ACCOUNT))
+    address = urlsplit(control_plane.url)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))
+    # Where Kubernetes puts them is not to be written to on somebody's machine.
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(control_plane.facts.ca))
+    async with await Cluster.connect() as cluster:
+        assert await cluster.list_secret_metadata() is not None
 
 
 # --- the lease

@@ -4,7 +4,6 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from support.passwords import fresh_password
@@ -187,8 +186,8 @@ class Tale:
 class Killer:
     """Kills the operator at the k-th call that passes a forwarder: the call is made, its answer never arrives."""
 
-    def __init__(self, story: Story, way: Forwarder, number: int, counts: Callable[[Call], bool]) -> None:
-        self._story, self._way, self._number, self._counts = story, way, number, counts
+    def __init__(self, story: Story, way: Forwarder, number: int) -> None:
+        self._story, self._way, self._number = story, way, number
         self._chosen: Call | None = None
         self._struck = threading.Event()
         self._revived = False
@@ -196,14 +195,14 @@ class Killer:
     @property
     def victim(self) -> str:
         """The call at which it struck; empty if there were not so many."""
-        return f"{self._chosen.method} {self._chosen.path}" if self._chosen else ""
+        return f"{self._chosen.method} {self._chosen.path}" if self._chosen and self._struck.is_set() else ""
 
     def arm(self) -> None:
         """Begin to count."""
         numbers = itertools.count(1)
 
         def before(call: Call) -> None:
-            if self._counts(call) and next(numbers) == self._number:
+            if next(numbers) == self._number:
                 self._chosen = call
 
         def behind(call: Call) -> Action | None:
@@ -241,13 +240,3 @@ def _is_served(body: dict[str, Any], versions: dict[str, str]) -> bool:
         return True
     version = status.get("password", {}).get("secretResourceVersion")
     return bool(version == versions.get(body["spec"]["passwordSecretRef"]["name"]))
-
-
-def is_any(_: Call) -> bool:
-    """Every call to Milvus counts."""
-    return True
-
-
-def is_no_watch(call: Call) -> bool:
-    """Requests to the API server count, but for those that never end and the Lease, which comes by the clock."""
-    return "watch=" not in call.path and "/leases" not in call.path

@@ -79,6 +79,7 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        expect(not self.leftovers(), "; ".join(self.leftovers()))
 
     def close(self) -> None:
         """Stops everything; a second time does nothing."""

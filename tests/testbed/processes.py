@@ -139,6 +139,17 @@ class Process:
             time.sleep(pause)
 
 
+def processes_with(variable: str) -> list[str]:
+    """What runs with this in its environment (`NAME=value`), and was not reaped yet: process id and command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile, or is somebody else's
+            if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found.append(f"{folder.name} {command}")
+    return found
+
+
 def accepts(port: int) -> bool:
     """Whether something listens on that port."""
     with socket.socket() as probe:

@@ -1,0 +1,56 @@
+"""What a whole test session must leave as it was: users and roles made by hand before it, and no process after it."""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from typing_extensions import override
+
+from support.handmade import Handmade
+from testbed.bed import TestBed
+from testbed.milvus import STANDARD, MilvusServer, Profile
+from testbed.processes import processes_with
+
+_MARK: Final = "TEST_SESSION"
+_GRACE: Final = 10.0
+"""Seconds in which the processes of a session may end after their servers."""
+
+
+class SuiteBed(TestBed):
+    """The shared servers. Before the first test reaches the Milvus of most tests, somebody made something on it by hand."""
+
+    def __init__(self, manifests: Sequence[Path]) -> None:
+        super().__init__(manifests)
+        self._handmade: Handmade | None = None
+        # Everything that is started from here on has the mark in its environment, whoever starts it.
+        os.environ[_MARK] = self._mark = secrets.token_hex(8)
+
+    @override
+    def milvus(self, profile: Profile) -> MilvusServer:
+        server = super().milvus(profile)
+        if profile == STANDARD and self._handmade is None:
+            self._handmade = Handmade(server.facts)
+        return server
+
+    def end(self) -> list[str]:
+        """End everything; say what is not as it was."""
+        return [*self._changed(), *self._left()]
+
+    def _changed(self) -> Iterator[str]:
+        try:
+            if self._handmade is not None:
+                self._handmade.must_be_the_same()
+        except AssertionError as difference:
+            yield f"What was made by hand before the tests is not the same after them: {difference}"
+        finally:
+            self._handmade = None
+            self.close()
+
+    def _left(self) -> Iterator[str]:
+        deadline = time.monotonic() + _GRACE
+        while (left := processes_with(f"{_MARK}={self._mark}")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield from (f"A process was left running: {process}" for process in left)
