@@ -101,7 +101,8 @@ def _from_assets() -> dict[str, Path]:
 def _go_key() -> str:
     settings = [*_GO_FLAGS, _ld_flags(), *(f"{name}={value}" for name, value in _GO_ENV.items())]
     tool_chain = _go("env", "GOVERSION", "GOOS", "GOARCH")
-    return cache.key((GO_MODULE / "go.sum").read_bytes(), *settings, tool_chain)
+    module = [(GO_MODULE / name).read_bytes() for name in ("go.mod", "go.sum")]
+    return cache.key(*module, *settings, tool_chain)
 
 
 def _ld_flags() -> str:

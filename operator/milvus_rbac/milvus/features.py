@@ -25,8 +25,13 @@ DEFAULT_ROOT: Final = Credentials(ROOT_USER, Password("Milvus"))
 """What every fresh Milvus lets in."""
 
 _NEEDED: Final = (
-    "CreateOwnership", "DropOwnership", "SelectOwnership", "ManageOwnership", "SelectUser", "UpdateUser",
-)  # fmt: skip
+    "CreateOwnership",
+    "DropOwnership",
+    "SelectOwnership",
+    "ManageOwnership",
+    "SelectUser",
+    "UpdateUser",
+)
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 _COMPANIONS: Final = (2, 3, 6)
 _WILDCARD_DATABASE: Final = (2, 4, 1)

@@ -243,7 +243,7 @@ def _not_ready(_: re.Match[str] | None) -> MilvusRbacError:
 
 _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], MilvusRbacError]], ...]] = tuple(
     (re.compile(pattern), error)
-    for pattern, error in (
+    for pattern, error in (  # the formatter is kept off: one rule a line, whatever its length, is a table
         (r"number of (?P<what>roles|users) has reached the limit", _limit),
         (r"already exists|has existed", _already_exists),  # the second from 2.2
         (r"old password not correct", _old_password),
