@@ -155,7 +155,8 @@ class Tale:
 
     def _log(self) -> str:
         before = [operator.process.tail(30) for operator in self._story.operators[-2:-1]]
-        return "\n".join([*before, self._story.operator.trace()])
+        ended = f"ended with {self._story.operator.process.returncode}; None: it runs"
+        return "\n".join([*before, ended, self._story.operator.trace()])
 
     def _secret_versions(self) -> dict[str, str]:
         path = f"/api/v1/namespaces/{self._story.namespace}/secrets"

@@ -49,8 +49,12 @@ async def gather_batch(
     chosen: Sequence[Entry], claimants: Sequence[Entry], site: Site, store: Store, vault: Vault
 ) -> Batch:
     """Assemble the chosen claims among all claimants, then read the Secrets of those that own their name."""
-    claims = [claim_of(entry, site.endpoints, site.operator_account, site.intents) for entry in claimants]
+    # A chosen one is taken as it was when it was chosen: what has become of it since is for the next round.
     entries = {entry.uid: entry for entry in chosen}
+    claims = [
+        claim_of(entries.get(entry.uid, entry), site.endpoints, site.operator_account, site.intents)
+        for entry in claimants
+    ]
     assembled = assemble(claims, entries.keys())
     owners = [claim for claim, refusal in assembled if refusal is None and _needs_secret(claim)]
     readings = await _read_all([entries[claim.ref.uid] for claim in owners], store, vault)

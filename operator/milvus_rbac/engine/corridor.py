@@ -144,7 +144,6 @@ class Corridor:
         if entry is None or (entry.deleting and not entry.has_finalizer):
             return
         try:
-            await self._farewell.release_untouched(entry)
             refusal = self._refusal(entry)
             if refusal is not None:
                 await self._stand_still(refusal)
@@ -154,7 +153,7 @@ class Corridor:
             elif self._trouble is None or time.monotonic() >= self._probe_at:
                 await self._work(entry)
             else:
-                await self._teller.tell_pending(self._dirty.uids(), self._trouble)
+                await self._tell_pending(self._trouble)
         finally:
             await self._farewell.say(self._claimants())
 
@@ -173,7 +172,7 @@ class Corridor:
         self._refused, self._look_at = refusal, time.monotonic() + STAND_STILL
         await self._connector.close()
         await self._teller.tell_connection(None, None, refusal)
-        await self._teller.tell_pending(self._dirty.uids(), refusal)
+        await self._tell_pending(refusal)
 
     async def _work(self, entry: Entry) -> None:
         connection = entry.connection
@@ -226,6 +225,12 @@ class Corridor:
         self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
         await self._connector.close()
         await self._teller.tell_connection(None, None, refusal)
+        await self._tell_pending(refusal)
+
+    async def _tell_pending(self, refusal: Refusal) -> None:
+        """Nothing can be done for anybody now; but what stays in Milvus needs none to be let go."""
+        known = self._tools.store.entries
+        await self._farewell.release_untouched(known[uid] for uid in self._dirty.uids() if uid in known)
         await self._teller.tell_pending(self._dirty.uids(), refusal)
 
     # --- one round
@@ -239,7 +244,8 @@ class Corridor:
         metrics, outcome = self._tools.metrics, "trouble"
         try:
             with metrics.round_seconds.labels(self._label).time():
-                await self._run(connection, link, chosen)
+                if rest := await self._farewell.release_untouched(chosen):
+                    await self._run(connection, link, rest)
             outcome = "ok"
         except BaseException:
             self._dirty.mark(entry.uid for entry in chosen)

@@ -6,7 +6,7 @@ Asks no Milvus: what is decided here holds whatever a server says.
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from milvus_rbac.engine.claiming import keeps_on_deletion
 from milvus_rbac.engine.dirty import Dirty
@@ -39,19 +39,27 @@ class Farewell:
         """Seconds until the end of the connection must be looked at again."""
         return math.inf if self._progress is None else LOOK_ROUND
 
-    async def release_untouched(self, connection: Entry) -> None:
-        """Let go of what is deleted and stays in Milvus: it says so, its connection does, or its CRD is on its way out."""
-        spec = connection.connection.spec if connection.connection else None
+    async def release_untouched(self, waiting: Iterable[Entry]) -> list[Entry]:
+        """Let go of what is deleted and stays in Milvus: it says so, its connection does, or its CRD is on its way out.
+
+        Gives the rest. A resource that goes with its CRD goes after it, so asking about the CRD of what is known to be
+        deleted is sure; nothing may be dropped that was not asked about.
+        """
+        connection = self._tools.store.entries.get(self._uid)
+        spec = connection.connection.spec if connection and connection.connection else None
         untouched = spec is not None and (spec.suspend or spec.mode is Mode.OBSERVE)
-        known = self._tools.store.entries
-        waiting = [known[uid] for uid in self._dirty.uids() if uid in known]
+        waiting = list(waiting)
         leaving = [entry for entry in waiting if entry.deleting and entry.has_finalizer]
         kinds = {entry.kind for entry in leaving}
         doomed = {kind for kind in kinds if await self._tools.cluster.is_crd_deleting(CLASSES[kind].plural)}
+        released = {
+            entry.uid for entry in leaving if untouched or keeps_on_deletion(entry) or entry.kind in doomed
+        }
+        self._dirty.discard(released)
         for entry in leaving:
-            if untouched or keeps_on_deletion(entry) or entry.kind in doomed:
-                self._dirty.discard({entry.uid})
+            if entry.uid in released:
                 await self._release(entry)
+        return [entry for entry in waiting if entry.uid not in released]
 
     async def say(self, claimants: Sequence[Entry]) -> None:
         """Let a deleted connection go when no claim needs it, or none gets on any more."""

@@ -4,6 +4,7 @@ It decides nothing. Every write is guarded so that it cannot land on a namesake 
 nothing away that others wrote.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -19,6 +20,8 @@ __all__ = ["FINALIZER", "GROUP_VERSION", "Cluster"]
 
 GROUP_VERSION = "rbac.milvus.io/v1alpha1"
 PAGE = 500
+DISCOVERY_LAG = 1.0
+"""Seconds by which the API server may list a kind as it was, after it began to delete the resources of that kind."""
 ATTEMPTS = 3
 """How often a guarded write is tried while others write the same object."""
 
@@ -156,9 +159,13 @@ class Cluster:
         A kind that is on its way out is still served, and lists every verb but those that would add to it
         (apiextensions-apiserver 1.37, customresource_discovery_controller.go).
         """
-        served = (await self._get(f"/apis/{GROUP_VERSION}") or {}).get("resources", ())
-        verbs = next((one["verbs"] for one in served if one["name"] == plural), None)
-        return verbs is not None and "create" not in verbs
+        for pause in (0.0, DISCOVERY_LAG):
+            await asyncio.sleep(pause)
+            served = (await self._get(f"/apis/{GROUP_VERSION}") or {}).get("resources", ())
+            verbs = next((one["verbs"] for one in served if one["name"] == plural), None)
+            if verbs is not None and "create" not in verbs:
+                return True
+        return False
 
     def _scoped(self, root: str, plural: str) -> Iterator[str]:
         if self._namespaces is None:
