@@ -19,6 +19,7 @@ from milvus_rbac.domain.changes import (
     apply,
     apply_all,
     describe,
+    field_of,
     phase,
     takes,
 )
@@ -163,6 +164,27 @@ def test_every_verb_has_its_turn_its_words_and_its_effect(
     assert takes(change) is taking
     assert describe(change) == words
     assert apply(BEFORE, change) == after
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (CreateRole("reader"), "spec.roleName"),
+        (GrantPrivilege("reader", QUERY), "spec.grants"),
+        (RevokePrivilege("reader", QUERY), "spec.grants"),
+        (CreateUser("ann"), "spec.userName"),
+        (UpdatePassword("ann", PasswordMeans.KNOWN_TEXT), "spec.passwordSecretRef"),
+        (RecreateUser("ann", frozenset()), "spec.passwordSecretRef"),
+        (BindRole("ann", "reader"), "spec.roles"),
+        (UnbindRole("ann", "reader"), "spec.roles"),
+        (DropUser("ann", frozenset()), ""),
+        (DropRole("reader"), ""),
+    ],
+)
+def test_every_change_is_asked_for_by_a_field_or_by_the_end_of_the_resource(
+    change: Change, field: str
+) -> None:
+    assert field_of(change) == field
 
 
 def test_changes_follow_one_another() -> None:

@@ -185,6 +185,22 @@ class TestReady:
         assert one.conditions[0].message == "Not allowed. No role. Not created."
         assert said(one)["Ready"] == ("False", "MissingPrivileges")
 
+    @pytest.mark.parametrize(
+        ("change", "reason", "message"),
+        [
+            (CreateUser("app"), Reason.INVALID_NAME, "spec.userName: No."),
+            (CreateUser("app"), Reason.PASSWORD_TOO_SHORT, "spec.passwordSecretRef: No."),
+            (UPDATE, Reason.PASSWORD_TOO_LONG, "spec.passwordSecretRef: No."),
+            (BindRole("app", "x"), Reason.INVALID_NAME, "spec.roles: No."),
+            (CreateUser("app"), Reason.LIMIT_REACHED, "No."),
+        ],
+    )
+    def test_what_is_wrong_in_the_spec_names_its_field(
+        self, change: Change, reason: Reason, message: str
+    ) -> None:
+        one = tell(user(), held(), outcome=failed((change, Refused(reason, "No."))))
+        assert (one.conditions[0].reason, one.conditions[0].message) == (reason, message)
+
     def test_with_authorization_off_no_user_is_ready_but_roles_are(self) -> None:
         one = tell(user(), held(verdict=UNKNOWN), terms=OPEN)
         assert said(one) == {
