@@ -327,6 +327,24 @@ def test_the_account_that_the_operator_works_with_can_not_be_claimed(
         assert admin.login_works(own, PASSWORD)
 
 
+def test_a_user_that_became_the_operators_account_is_not_dropped_with_its_resource(
+    story: Story, admin: MilvusAdmin
+) -> None:
+    user = story.unique("ops")
+    story.password("ops", PASSWORD)
+    story.user("ops", user, "admin")
+    story.wait_ready("MilvusUser", "ops")
+    story.secret(ADMIN_SECRET, {"username": user, "password": PASSWORD})
+    story.wait_reason("MilvusUser", "ops", "ReservedName")
+    story.delete("MilvusUser", "ops")
+    story.wait_gone("MilvusUser", "ops")
+    story.wait_event(CONNECTION, f"User {user} was left")
+    assert admin.login_works(user, PASSWORD)
+    story.secret(ADMIN_SECRET, {"username": "root", "password": "Milvus"})
+    story.wait_ready("MilvusConnection", CONNECTION)
+    admin.delete_user(user)
+
+
 def test_a_new_password_of_the_operators_account_is_used_at_once(stage: Story, admin: MilvusAdmin) -> None:
     with account(admin, stage, *NEEDED) as own:
         stage.connection(password=None)

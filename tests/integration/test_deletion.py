@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from support.quiet import watch_for
 from support.story import ADMIN_SECRET, CONNECTION, Story
+from testbed.forwarder import Action, Call
 from testbed.milvus_admin import Grant, MilvusAdmin
 
 SEARCH = {"privileges": ["Search"], "collections": ["orders"]}
@@ -144,6 +146,48 @@ def test_while_milvus_is_down_a_deletion_is_blocked_and_then_goes_on(
     story.wait_gone(*THINGS["user"])
     story.wait_gone(*THINGS["role"])
     assert admin.dump(story.unique.token) == EMPTY
+
+
+def test_what_was_let_go_before_the_watches_stood_leaves_its_name_free(
+    story: Story, admin: MilvusAdmin
+) -> None:
+    _, role = make_user(story)
+    story.operator.kill()
+    delete(story, "user")
+    delete(story, "role")
+
+    def is_discovery(call: Call) -> Action | None:
+        """Before the watches, Kopf asks which kinds there are; the operator's own LIST needs no answer to that."""
+        return Action.DROP if call.path in {"/api", "/apis"} else None
+
+    story.api.hook = is_discovery
+    story.start_operator()
+    story.wait_gone(*THINGS["role"])
+    story.wait_gone(*THINGS["user"])
+    story.api.hook = None
+    story.role("again", role, SEARCH)
+    story.wait_ready("MilvusRole", "again", timeout=20)  # before the operator lists everything once more
+    assert admin.grants(role) == {STORED_SEARCH}
+
+
+def test_a_connection_that_somebody_else_holds_keeps_no_resource(story: Story, admin: MilvusAdmin) -> None:
+    user, role = make_user(story)
+    held = {"metadata": {"finalizers": ["rbac.milvus.io/finalizer", "example.com/hold"]}}
+    story.patch("MilvusConnection", CONNECTION, held)
+    story.operator.kill()
+    path = story._path(*THINGS["connection"])
+    story.delete("MilvusConnection", CONNECTION)
+    story.cluster.patch(path, {"metadata": {"finalizers": ["example.com/hold"]}})
+    story.start_operator()
+    for what in ("user", "role"):
+        delete(story, what)
+        story.wait_gone(*THINGS[what])
+    story.api.clear()
+    watch_for(3, lambda: len(story.api.calls) < 5, lambda: story.api.calls)
+    story.cluster.patch(path, {"metadata": {"finalizers": None}})
+    story.wait_gone(*THINGS["connection"])
+    assert admin.members()[role] == {user}
+    drop_by_hand(admin, user, role)
 
 
 @pytest.mark.timeout(400)

@@ -67,6 +67,28 @@ def test_what_will_be_ours_is_written_down_before_milvus_is_asked(story: Story) 
     }
 
 
+def test_what_somebody_creates_in_place_of_a_lost_object_is_not_taken_for_ours(
+    story: Story, admin: MilvusAdmin
+) -> None:
+    name = story.unique("u")
+    story.password("app", PASSWORD)
+    story.user("app", name)
+    story.wait_ready("MilvusUser", "app")
+    # It is dropped by hand, and can't be made again: its Secret is gone.
+    story.delete_secret("app")
+    admin.delete_user(name)
+    story.reconcile("MilvusUser", "app")
+    story.wait(lambda: "claim" not in (story.get("MilvusUser", "app") or {})["status"], "nothing is claimed")
+    admin.create_user(name, "somebody-else")
+    story.password("app", PASSWORD)
+    story.wait_reason("MilvusUser", "app", "Conflict")
+    assert admin.login_works(name, "somebody-else")
+    story.delete("MilvusUser", "app")
+    story.wait_gone("MilvusUser", "app")
+    assert admin.login_works(name, "somebody-else")
+    admin.delete_user(name)
+
+
 def test_an_object_whose_create_was_answered_to_nobody_is_ours_after_a_crash(
     story: Story, admin: MilvusAdmin
 ) -> None:

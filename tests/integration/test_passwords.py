@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable
 
 from support.story import CONNECTION, Story
+from testbed.forwarder import Action, Call
 from testbed.milvus import SUPERUSERS, MilvusFacts, Profile
 from testbed.milvus_admin import MilvusAdmin
 from testbed.milvus_forwarder import MilvusForwarder
@@ -63,6 +64,24 @@ def test_a_rotation_takes_effect_in_seconds_in_place_and_with_the_roles_kept(
     type_, _, message = story.wait_event("app", "update the password")
     assert type_ == "Normal"
     assert NEW not in message
+
+
+def test_a_rotation_that_could_not_be_tried_is_not_called_ready_and_is_tried_again(
+    story: Story, admin: MilvusAdmin
+) -> None:
+    user, _ = make_user(story)
+
+    def is_login(call: Call) -> Action | None:
+        return Action.DROP if call.method == "GetVersion" else None
+
+    story.milvus.hook = is_login
+    story.password("app", NEW)
+    condition = story.wait_reason("MilvusUser", "app", "Unreachable")
+    assert "tried again" in condition["message"]
+    assert admin.login_works(user, OLD)
+    story.milvus.hook = None
+    story.wait_ready("MilvusUser", "app", timeout=60)
+    assert admin.login_works(user, NEW)
 
 
 def test_one_rotation_after_the_other_stays_in_place(story: Story, admin: MilvusAdmin) -> None:

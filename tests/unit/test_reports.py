@@ -201,6 +201,14 @@ class TestReady:
         one = tell(user(), held(), outcome=failed((change, Refused(reason, "No."))))
         assert (one.conditions[0].reason, one.conditions[0].message) == (reason, message)
 
+    def test_a_password_that_nobody_could_try_is_ready_only_if_it_was_in_force_before(self) -> None:
+        assert said(tell(user(), held(verdict=UNKNOWN)))["Ready"] == ("False", "Unreachable")
+        known = {"secretUid": VERSION.uid, "secretResourceVersion": VERSION.resource_version}
+        one = tell(user(status=claimed() | {"password": known}), held(verdict=UNKNOWN))
+        assert said(one)["Ready"] == ("True", "Ready")
+        foreign = tell(user(), held(verdict=UNKNOWN), origin=None, refusals=(CONFLICT,))
+        assert said(foreign)["Ready"] == ("False", "Conflict")
+
     def test_with_authorization_off_no_user_is_ready_but_roles_are(self) -> None:
         one = tell(user(), held(verdict=UNKNOWN), terms=OPEN)
         assert said(one) == {

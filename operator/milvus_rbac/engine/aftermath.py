@@ -22,7 +22,7 @@ from milvus_rbac.domain.state import PasswordVerdict
 from milvus_rbac.engine.batch import Batch, Site
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.performing import Outcome
-from milvus_rbac.engine.reports import pending_report, report, should_retry
+from milvus_rbac.engine.reports import UNVERIFIED, pending_report, report, should_retry
 from milvus_rbac.engine.round import Result
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.telling import Teller
@@ -30,7 +30,7 @@ from milvus_rbac.engine.together import together
 from milvus_rbac.engine.tools import RETRY_LATER, Tools
 from milvus_rbac.engine.vault import Vault
 from milvus_rbac.errors import AlreadyExists, InternalError, MilvusRbacError, OldPasswordRefused, Refused
-from milvus_rbac.kube.errors import ClusterRefused
+from milvus_rbac.kube.errors import ClusterError, ClusterRefused, LeaseLost
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,12 @@ class Aftermath:
             # What can't be written of one resource must not keep the others of its round from being served.
             logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
+        except (ClusterError, LeaseLost):
+            raise
+        except Exception:
+            # Nor must a mistake of ours about one of them.
+            logger.exception("%s %s/%s could not be concluded; it is tried again.", entry.kind, *entry.name)
+            self._dirty.mark_later(entry.uid, RETRY_LATER)
 
     async def _say(self, entry: Entry, plan: ClaimPlan, result: Result, terms: Terms, site: Site) -> None:
         uid, outcome = entry.uid, result.outcome
@@ -98,9 +104,10 @@ class Aftermath:
             await self._conclude_deletion(entry, plan, result)
         else:
             self._retries.pop(uid, None)
-            await self._teller.tell(
-                entry, report(entry, plan, outcome, result.observed, terms, site.endpoint)
-            )
+            told = report(entry, plan, outcome, result.observed, terms, site.endpoint)
+            if UNVERIFIED in told.refusals:
+                self._dirty.mark_later(uid, RETRY_LATER)
+            await self._teller.tell(entry, told)
 
     async def _conclude_deletion(self, entry: Entry, plan: ClaimPlan, result: Result) -> None:
         if result.outcome.is_complete(plan):
@@ -178,6 +185,28 @@ def _roles_of(entry: Entry) -> set[str]:
 
 def _done(result: Result) -> Iterator[Change]:
     return (change for changes in result.outcome.done.values() for change in changes)
+
+
+def lost_claims(result: Result, intended: Collection[str]) -> frozenset[str]:
+    """Name the claims (by uid) whose object somebody dropped and that were not created again.
+
+    The intent of their first create is still written down, and would make ours what somebody creates under the name.
+    """
+    made = {change for change in _done(result) if isinstance(change, CreateUser | CreateRole)}
+    return frozenset(
+        plan.claim.ref.uid
+        for plan in result.plans
+        if plan.claim.origin is not None
+        and plan.claim.ref.uid in intended
+        and not _is_there(plan, result, made)
+    )
+
+
+def _is_there(plan: ClaimPlan, result: Result, made: Collection[Change]) -> bool:
+    name = plan.claim.object_name
+    if plan.claim.ref.kind is Kind.USER:
+        return name in result.observed.users or CreateUser(name) in made
+    return name in result.observed.roles or CreateRole(name) in made
 
 
 def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:

@@ -46,6 +46,7 @@ def claim_of(
         )
     name = model.spec.user_name if isinstance(model, MilvusUser) else model.spec.role_name
     recorded = model.status.claim
+    reserved = names.check(kind, name, operator_account)
     valid = recorded is not None and recorded.name == name and recorded.endpoint in endpoints
     return Claim(
         ref,
@@ -56,9 +57,10 @@ def claim_of(
         origin=recorded.origin if recorded and valid else None,
         intended=entry.uid in intents,
         deleting=entry.deleting,
-        retain=keeps_on_deletion(entry),
+        # What has become reserved since, such as the operator's own account, is not dropped with its resource.
+        retain=keeps_on_deletion(entry) or reserved is not None,
         suspended=model.spec.suspend,
-        refusal=None if entry.deleting else names.check(kind, name, operator_account),
+        refusal=None if entry.deleting else reserved,
     )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.engine.aftermath import Aftermath, refused_creates
+from milvus_rbac.engine.aftermath import Aftermath, lost_claims, refused_creates
 from milvus_rbac.engine.batch import Site, gather_batch, terms_of
 from milvus_rbac.engine.books import ConnectionBooks
 from milvus_rbac.engine.claiming import intents_of
@@ -111,7 +111,8 @@ class Corridor:
             await self._serve()
         except LeaseLost as lost:
             logger.warning("Stopped before a write: %s", lost)
-            self.touch()
+            self._anew = True  # another operator may be at work
+            self._dirty.mark(entry.uid for entry in self._claimants())
             await asyncio.sleep(1)
         except ClusterError as problem:
             logger.warning("Kubernetes did not do what connection %s needed: %s", self._label, problem)
@@ -132,16 +133,22 @@ class Corridor:
             await asyncio.sleep(BREATH)
             self._dirty.wake.clear()
             return
-        due = self._probe_at if self._trouble is not None else self._look_at
-        due = min(due, time.monotonic() + self._farewell.look_again_in)
+        is_probing = self._trouble is not None and self._refused is None
+        due = self._probe_at if is_probing else self._look_at
+        wait = min(due - time.monotonic(), self._farewell.look_again_in)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._dirty.wake.wait(), max(0.0, due - time.monotonic()))
+            async with asyncio.timeout(max(0.0, wait)):
+                await self._dirty.wake.wait()
         await asyncio.sleep(GATHER)
         self._dirty.wake.clear()
 
     async def _serve(self) -> None:
         entry = self._entry()
-        if entry is None or (entry.deleting and not entry.has_finalizer):
+        if entry is None:
+            return
+        if entry.deleting and not entry.has_finalizer:
+            # We have let it go, and somebody else's finalizer holds it: to those that name it, it is gone.
+            await self._farewell.release_all()
             return
         try:
             refusal = self._refusal(entry)
@@ -178,6 +185,7 @@ class Corridor:
         connection = entry.connection
         if connection is None:
             return
+        self._may_write()  # or all that is read would be read in vain
         if not entry.deleting and not await self._tools.ledger.hold([entry]):
             message = (
                 "Kubernetes does not take the finalizer of this connection; the operator's log says why."
@@ -273,6 +281,7 @@ class Corridor:
         )
         try:
             result = await run_round(work, link.milvus, books, self._may_write)
+            self._withdrawn |= lost_claims(result, site.intents)
             await self._aftermath.settle(result, batch, work.terms, site)
         finally:
             self._withdrawn |= refused_creates(work.outcome, site.intents)

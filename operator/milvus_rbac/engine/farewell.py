@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from milvus_rbac.engine.claiming import keeps_on_deletion
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.store import CLASSES, Entry
+from milvus_rbac.engine.together import together
 from milvus_rbac.engine.tools import RETRY_LATER, Tools
 from milvus_rbac.kinds import MilvusConnection
 from milvus_rbac.kinds.connection import Mode
@@ -51,7 +52,8 @@ class Farewell:
         waiting = list(waiting)
         leaving = [entry for entry in waiting if entry.deleting and entry.has_finalizer]
         kinds = {entry.kind for entry in leaving}
-        doomed = {kind for kind in kinds if await self._tools.cluster.is_crd_deleting(CLASSES[kind].plural)}
+        ends = await together(self._tools.cluster.is_crd_deleting(CLASSES[kind].plural) for kind in kinds)
+        doomed = {kind for kind, is_ending in zip(kinds, ends, strict=True) if is_ending}
         released = {
             entry.uid for entry in leaving if untouched or keeps_on_deletion(entry) or entry.kind in doomed
         }
@@ -60,6 +62,15 @@ class Farewell:
             if entry.uid in released:
                 await self._release(entry)
         return [entry for entry in waiting if entry.uid not in released]
+
+    async def release_all(self) -> None:
+        """Let go of everything that is deleted, and name it; nobody is left who could take it out of Milvus."""
+        known = self._tools.store.entries
+        waiting = [known[uid] for uid in self._dirty.uids() if uid in known]
+        self._dirty.discard(self._dirty.uids())
+        for entry in waiting:
+            if entry.deleting and entry.has_finalizer:
+                await self._release(entry)
 
     async def say(self, claimants: Sequence[Entry]) -> None:
         """Let a deleted connection go when no claim needs it, or none gets on any more."""

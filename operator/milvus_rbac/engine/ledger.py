@@ -56,7 +56,8 @@ class Ledger:
         async with self._width:
             self._may_write()
             body = await self._cluster.remove_finalizer(entry.body)
-        if body is None:
+        # With the last finalizer it is gone, and a watch that begins only now will never tell.
+        if body is None or _is_gone(body["metadata"]):
             self._gone(entry.uid)
         else:
             self._store.put(body, answered=True)
@@ -124,6 +125,10 @@ def read_conditions(entry: Entry) -> tuple[Condition, ...]:
 def ready_condition(entry: Entry) -> Condition | None:
     """Give the Ready condition as it was last written."""
     return next((one for one in read_conditions(entry) if one.type == READY_TYPE), None)
+
+
+def _is_gone(metadata: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" in metadata and not metadata.get("finalizers")
 
 
 def _settled(entry: Entry, conditions: Sequence[Condition]) -> list[dict[str, Any]]:

@@ -67,10 +67,12 @@ def report(
     refusals = _refusals(plan, outcome, terms)
     status: dict[str, Any] = {"observedGeneration": entry.generation}
     held = now.users.get(name) if plan.claim.ref.kind is Kind.USER else now.roles.get(name)
+    if _is_unverified(entry, plan, held, terms):
+        refusals = (*refusals, UNVERIFIED)
     if held is not None and plan.origin is not None:
         status["claim"] = {"endpoint": endpoint, "name": name, "origin": plan.origin.value}
     elif plan.claim.origin is not None and _is_unsure(outcome, uid):
-        status["claim"] = entry.status["claim"]
+        status |= {key: value for key, value in entry.status.items() if key == "claim"}
     status |= _details(plan.claim, held, entry)
     conditions = list(summarize_ready(refusals, _success(plan.claim, held), entry.generation))
     if isinstance(held, User):
@@ -122,6 +124,22 @@ def _refusals(plan: ClaimPlan, outcome: Outcome, terms: Terms) -> tuple[Refusal,
     if not terms.authorization and plan.claim.ref.kind is Kind.USER:
         refusals.append(AUTHORIZATION_OFF)
     return tuple(dict.fromkeys(refusals))
+
+
+UNVERIFIED = Refusal(
+    Reason.UNREACHABLE,
+    "Milvus gave no verdict on the password of the Secret; its login is tried again in half a minute.",
+)
+
+
+def _is_unverified(entry: Entry, plan: ClaimPlan, held: User | Role | None, terms: Terms) -> bool:
+    """Tell whether nobody knows if the Secret's password is in force: the login that was to show it came to nothing."""
+    wanted = plan.claim.wanted
+    if not isinstance(held, User) or not isinstance(wanted, WantedUser) or plan.origin is None:
+        return False
+    if held.password is not PasswordVerdict.UNKNOWN or not terms.authorization or plan.claim.suspended:
+        return False
+    return wanted.password_refusal is None and wanted.password != password_in_force(entry)
 
 
 def _refusal_of(change: Change, error: MilvusRbacError) -> Refusal:

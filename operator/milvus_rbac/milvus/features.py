@@ -15,7 +15,7 @@ from milvus_rbac.domain.state import (
     Grant,
     PasswordVerdict,
 )
-from milvus_rbac.errors import Refused
+from milvus_rbac.errors import Refused, Unreachable
 from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.port import Credentials, Features, Password
 from milvus_rbac.milvus.read import grants_in, try_login
@@ -85,7 +85,14 @@ async def _sees_users(session: Session) -> bool:
 async def _checks_logins(session: Session) -> bool:
     """Log in as somebody who cannot exist: with authorization off, everybody is let in."""
     nobody = Credentials(f"nobody_{secrets.token_hex(8)}", Password(secrets.token_urlsafe(24)))
-    return await try_login(session, nobody) is not PasswordVerdict.IN_FORCE
+    verdict = await try_login(session, nobody)
+    if verdict is PasswordVerdict.UNKNOWN:
+        # Never guessed: with authorization off, every login would then seem to prove something.
+        name = session.endpoint.name
+        raise Unreachable(
+            Reason.UNREACHABLE, f"{name} did not say in time whether it checks logins; it is asked again."
+        )
+    return verdict is PasswordVerdict.REFUSED
 
 
 async def _root_is_open(session: Session, own: Credentials, authorization: bool) -> bool:
