@@ -4,7 +4,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -24,7 +26,9 @@ from milvus_rbac.settings import Settings
 from milvus_rbac.stacks import show_stacks_on_request
 
 WATCHERS = "watcher for "
-"""How Kopf names its watching tasks."""
+"""How Kopf names its watching tasks; what is watched and @ its namespace follow, or @None for all."""
+STARTING = 60.0
+"""Seconds in which nobody expects the watches to stand."""
 
 logger = logging.getLogger("milvus_rbac")
 
@@ -78,7 +82,7 @@ async def _run(settings: Settings) -> None:
         ready = asyncio.Event()
         serving = Serving(
             settings.http_address,
-            is_alive=lambda: _find_dead_watch(ready, scheduler),
+            is_alive=partial(_find_dead_watch, ready, scheduler, settings.namespaces, time.monotonic()),
             is_ready=lambda: None if scheduler.is_ready else "the resources are still being read",
             registry=metrics.registry,
         )
@@ -137,15 +141,22 @@ def _listen(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-def _find_dead_watch(ready: asyncio.Event, scheduler: Scheduler) -> str | None:
-    """Say which watch has ended: Kopf does not always start it again (nolar/kopf#1276)."""
-    if not ready.is_set():
+def _find_dead_watch(
+    ready: asyncio.Event, scheduler: Scheduler, namespaces: Sequence[str] | None, started: float
+) -> str | None:
+    """Say which watch has ended, or never began: Kopf does not always start it again (nolar/kopf#1276)."""
+    if time.monotonic() < started + STARTING:
         return None
-    names = {task.get_name() for task in asyncio.all_tasks()}
+    if not ready.is_set():
+        return "the watches have not been started"
+    tasks = [task.get_name() for task in asyncio.all_tasks()]
+    wanted = [(plural, namespace) for plural in scheduler.watched for namespace in namespaces or (None,)]
     dead = [
-        one for one in scheduler.watched if not any(name.startswith(f"{WATCHERS}{one}.") for name in names)
+        plural
+        for plural, namespace in wanted
+        if not any(one.startswith(f"{WATCHERS}{plural}.") and one.endswith(f"@{namespace}") for one in tasks)
     ]
-    return f"the watch of {', '.join(dead)} has ended" if dead else None
+    return f"the watch of {', '.join(dict.fromkeys(dead))} has ended" if dead else None
 
 
 if __name__ == "__main__":

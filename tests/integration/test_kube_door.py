@@ -259,7 +259,7 @@ async def test_more_resources_than_one_page_has_are_all_listed(
             await admin.api.request("POST", users.path, body=body)
 
         await asyncio.gather(*(copy(number) for number in range(500)))
-    found = await cluster.list_all("milvususers")
+    found = await cluster.list_all("milvususers") or []
     assert len({item["metadata"]["name"] for item in found}) == len(found) == 501
     assert all(item["kind"] == "MilvusUser" for item in found)
 
@@ -269,7 +269,7 @@ async def test_only_the_scope_is_listed(operator_kubeconfig: str, namespace: str
     async with await Cluster.connect(operator_kubeconfig, [f"{namespace}-other"]) as elsewhere:
         assert await elsewhere.list_all("milvususers") == []
     async with await Cluster.connect(operator_kubeconfig) as everywhere:
-        found = await everywhere.list_all("milvususers")
+        found = await everywhere.list_all("milvususers") or []
     assert namespace in {item["metadata"]["namespace"] for item in found}
 
 
@@ -277,7 +277,7 @@ async def test_a_kind_that_is_not_installed_has_no_resources(
     control_plane: ControlPlane, namespace: str
 ) -> None:
     async with await Cluster.connect(str(control_plane.kubeconfig), [namespace]) as admin:
-        assert await admin.list_all("milvusnothings") == []
+        assert await admin.list_all("milvusnothings") is None
 
 
 async def test_secrets_are_listed_without_their_data(

@@ -13,9 +13,8 @@ from testbed.milvus_admin import MilvusAdmin
 from testbed.names import Unique
 
 PAUSE = 0.3
-SETTLE = 150.0
-"""Seconds until everything must be as asked for: a watch that fell silent is opened anew only after 80, and other tests
-run on the same two cores."""
+SETTLE = 90.0
+"""Seconds until everything must be as asked for: other tests run on the same two cores."""
 
 Row = dict[str, Any]
 

@@ -28,6 +28,8 @@ from milvus_rbac.settings import Settings
 CONNECTION = MilvusConnection.__name__
 SWEEP = 600.0
 """Seconds between two own LISTs of everything: a watch that was interrupted may have lost deletions."""
+FIRST_SWEEP = 30.0
+"""Seconds until the first of them: what came between the first LIST and a watch that began late is found by then."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class Scheduler:
         self._lobby = Lobby(self._tools)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_complete = False
+        self._installed: set[str] = set()
+        self._ended: asyncio.Future[str] | None = None
         metrics.registry.register(ClaimReasons(self._reasons))
 
     @property
@@ -56,12 +60,16 @@ class Scheduler:
 
     @property
     def watched(self) -> list[str]:
-        """The plurals that must be watched: Secrets, and every kind of which there are resources (so its CRD is there)."""
-        kinds = {entry.kind for entry in self.store.entries.values()}
-        return ["secrets", *(kind.plural for kind in KINDS if kind.__name__ in kinds)]
+        """The plurals that must be watched: Secrets, and every kind whose CRD was there at the last own LIST."""
+        return ["secrets", *sorted(self._installed)]
 
     async def run(self) -> None:
-        """Read everything, then serve until cancelled."""
+        """Read everything, then serve until cancelled.
+
+        Raises:
+            RuntimeError: a task that serves somebody ended by itself, which is a mistake; starting anew is safe.
+        """
+        self._ended = asyncio.get_running_loop().create_future()
         try:
             await self._read_everything()
             self._is_complete = True
@@ -69,13 +77,16 @@ class Scheduler:
                 self._open(entry)
             self._lobby.mark(entry.uid for entry in self.store.entries.values() if self._home(entry) is None)
             self._start("lobby", self._lobby.run())
-            while True:
-                await asyncio.sleep(SWEEP)
+            pause = FIRST_SWEEP
+            while not (await asyncio.wait({self._ended}, timeout=pause))[0]:
                 await self._sweep()
+                pause = SWEEP
+            raise RuntimeError(f"The task {self._ended.result()} has ended by itself.")
         finally:
-            for task in self._tasks.values():
+            tasks, self._tasks = list(self._tasks.values()), {}
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- what the watches tell
 
@@ -150,7 +161,13 @@ class Scheduler:
             task.cancel()
 
     def _start(self, name: str, work: Any) -> None:
-        self._tasks[name] = asyncio.create_task(work, name=f"milvus-rbac {name}")
+        task = self._tasks[name] = asyncio.create_task(work, name=f"milvus-rbac {name}")
+
+        def notice(_: object) -> None:
+            if self._tasks.get(name) is task and self._ended is not None and not self._ended.done():
+                self._ended.set_result(task.get_name())
+
+        task.add_done_callback(notice)
 
     def _reasons(self) -> Iterator[tuple[str, str]]:
         """Give connection and reason of every resource that claims something."""
@@ -213,7 +230,12 @@ class Scheduler:
         known = frozenset(self.store.entries)
         listed: set[str] = set()
         for kind in KINDS:
-            for body in await self._cluster.list_all(kind.plural):
+            bodies = await self._cluster.list_all(kind.plural)
+            if bodies is None:
+                self._installed.discard(kind.plural)
+                continue
+            self._installed.add(kind.plural)
+            for body in bodies:
                 # Items of a list carry neither kind nor apiVersion of their own everywhere.
                 full = {
                     **body,

@@ -71,13 +71,13 @@ class Cluster:
 
     # --- reading
 
-    async def list_all(self, plural: str) -> list[dict[str, Any]]:
-        """List all resources of one of our kinds within the scope; none when the CRD is not installed."""
+    async def list_all(self, plural: str) -> list[dict[str, Any]] | None:
+        """List all resources of one of our kinds within the scope; None when the CRD is not installed."""
         try:
             return [item for path in self._scoped(_OURS, plural) for item in await self._list(path, JSON)]
         except ClusterRefused as refusal:
             if refusal.status == _NOT_FOUND:
-                return []
+                return None
             raise
 
     async def list_secret_metadata(self) -> list[dict[str, Any]]:
