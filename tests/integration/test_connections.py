@@ -502,6 +502,7 @@ def test_a_second_connection_to_the_same_server_is_a_conflict_until_the_first_is
     port = story.milvus.port
     story.connection(uri=first.format(port=port))
     story.wait_ready("MilvusConnection", CONNECTION)
+    story.wait_until_older("MilvusConnection", CONNECTION)
     story.connection("again", uri=second.format(port=port))
     condition = story.wait_reason("MilvusConnection", "again", "Conflict")
     assert f"MilvusConnection {CONNECTION}" in condition["message"]

@@ -56,6 +56,7 @@ def test_a_server_that_another_namespace_is_connected_to_is_a_conflict_that_name
     wide: WideStory, admin: MilvusAdmin, unique: Unique
 ) -> None:
     wide.wait_ready("MilvusConnection", CONNECTION)
+    wide.wait_until_older("MilvusConnection", CONNECTION)
     wide.cluster.create_namespace("team-b")
     wide.namespace = "team-b"
     wide.connection("mine")

@@ -5,6 +5,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,11 @@ class Story:
             timeout,
             lambda: json.dumps(self.get(kind, name)),
         )
+
+    def wait_until_older(self, kind: str, name: str) -> None:
+        """Wait until what is made from now on is younger than a resource: creation times are whole seconds."""
+        created = (self.get(kind, name) or {})["metadata"]["creationTimestamp"]
+        self.wait(lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" > created, "another second")
 
     def wait(
         self, holds: Callable[[], bool], what: str, timeout: float = PATIENCE, see: Callable[[], object] = str
