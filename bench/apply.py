@@ -261,7 +261,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--roles", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=2, help="how often both sides are run")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="how often both sides are run; the median ratio counts"
+    )
     options = parser.parse_args()
     bed = TestBed(manifests())
     try:
