@@ -237,8 +237,7 @@ class Corridor:
 
     async def _tell_pending(self, refusal: Refusal) -> None:
         """Nothing can be done for anybody now; but what stays in Milvus needs none to be let go."""
-        known = self._tools.store.entries
-        await self._farewell.release_untouched(known[uid] for uid in self._dirty.uids() if uid in known)
+        await self._farewell.release_untouched(self._tools.store.known(self._dirty.uids()))
         await self._teller.tell_pending(self._dirty.uids(), refusal)
 
     # --- one round
@@ -304,9 +303,9 @@ class Corridor:
         return Site(self._name, self.uid, own, {own, *former}, link.username, intents - self._withdrawn)
 
     def _worth_looking_at(self) -> list[Entry]:
-        entry, store = self._entry(), self._tools.store.entries
+        entry = self._entry()
         ending = entry is None or entry.deleting
-        known = [store[uid] for uid in self._dirty.uids() if uid in store]
+        known = self._tools.store.known(self._dirty.uids())
         # What is being deleted without our finalizer was never ours; a connection that goes begins nothing new.
         useful = [one for one in known if (one.has_finalizer if one.deleting else not ending)]
         self._dirty.discard(self._dirty.uids() - {one.uid for one in useful})

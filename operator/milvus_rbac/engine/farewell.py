@@ -6,7 +6,7 @@ Asks no Milvus: what is decided here holds whatever a server says.
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from milvus_rbac.engine.claiming import keeps_on_deletion
 from milvus_rbac.engine.dirty import Dirty
@@ -40,7 +40,7 @@ class Farewell:
         """Seconds until the end of the connection must be looked at again."""
         return math.inf if self._progress is None else LOOK_ROUND
 
-    async def release_untouched(self, waiting: Iterable[Entry]) -> list[Entry]:
+    async def release_untouched(self, waiting: Sequence[Entry]) -> list[Entry]:
         """Let go of what is deleted and stays in Milvus: it says so, its connection does, or its CRD is on its way out.
 
         Gives the rest. A resource that goes with its CRD goes after it, so asking about the CRD of what is known to be
@@ -49,7 +49,6 @@ class Farewell:
         connection = self._tools.store.entries.get(self._uid)
         spec = connection.connection.spec if connection and connection.connection else None
         untouched = spec is not None and (spec.suspend or spec.mode is Mode.OBSERVE)
-        waiting = list(waiting)
         leaving = [entry for entry in waiting if entry.deleting and entry.has_finalizer]
         kinds = {entry.kind for entry in leaving}
         ends = await together(self._tools.cluster.is_crd_deleting(CLASSES[kind].plural) for kind in kinds)
@@ -57,7 +56,6 @@ class Farewell:
         released = {
             entry.uid for entry in leaving if untouched or keeps_on_deletion(entry) or entry.kind in doomed
         }
-        self._dirty.discard(released)
         for entry in leaving:
             if entry.uid in released:
                 await self._release(entry)
@@ -65,12 +63,11 @@ class Farewell:
 
     async def release_all(self) -> None:
         """Let go of everything that is deleted, and name it; nobody is left who could take it out of Milvus."""
-        known = self._tools.store.entries
-        waiting = [known[uid] for uid in self._dirty.uids() if uid in known]
-        self._dirty.discard(self._dirty.uids())
-        for entry in waiting:
-            if entry.deleting and entry.has_finalizer:
-                await self._release(entry)
+        waiting = self._tools.store.known(self._dirty.uids())
+        leaving = [entry for entry in waiting if entry.deleting and entry.has_finalizer]
+        self._dirty.discard(self._dirty.uids() - {entry.uid for entry in leaving})
+        for entry in leaving:
+            await self._release(entry)
 
     async def say(self, claimants: Sequence[Entry]) -> None:
         """Let a deleted connection go when no claim needs it, or none gets on any more."""
@@ -91,3 +88,5 @@ class Farewell:
             # What can't be let go must not keep the others from being served.
             logger.warning("%s %s/%s can't be let go: %s", entry.kind, *entry.name, refusal)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
+        # Not before: where Kubernetes gave no answer, it is still to be done.
+        self._dirty.discard({entry.uid})

@@ -175,6 +175,10 @@ class Store:
         """Find the object that has the name now."""
         return self.entries.get(self._by_name.get((kind, name), ""))
 
+    def known(self, uids: Iterable[str]) -> list[Entry]:
+        """Give those of these objects that are still there."""
+        return [self.entries[uid] for uid in uids if uid in self.entries]
+
     def of_kind(self, kind: str) -> list[Entry]:
         """List the objects of a kind."""
         return [entry for entry in self.entries.values() if entry.kind == kind]
