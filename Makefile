@@ -31,6 +31,7 @@ lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(PY) -m milvus_rbac.crdgen --check
+	$(PY) -m milvus_rbac.docgen --check
 
 unit: $(VENV)/.installed  ## The pure rooms, with every branch of domain/ covered, and the house: no server
 	$(PY) -m coverage run --source=operator/milvus_rbac/domain -m pytest tests/unit
@@ -44,8 +45,9 @@ integration: $(VENV)/.installed  ## The operator as a process against a real Kub
 	$(PY) -m testbed.build
 	$(PY) -m pytest -n 2 tests/integration
 
-generate: $(VENV)/.installed  ## Write what is generated from the models: crds/
+generate: $(VENV)/.installed  ## Write what is generated: crds/ from the models, lists in docs/ from the data
 	$(PY) -m milvus_rbac.crdgen
+	$(PY) -m milvus_rbac.docgen
 
 bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured side by side
 	$(PY) -m testbed.build

@@ -32,9 +32,7 @@ async def look(
 ) -> State:
     """Observe with one role's grants, or one user's password, in scope."""
     roles = {role: frozenset(databases)} if role else {}
-    logins, texts = (
-        (frozenset({login[0]}), wallet({login[0]: login[1]})) if login else (frozenset[str](), Wallet())
-    )
+    logins, texts = ({login[0]: ""}, wallet({login[0]: login[1]})) if login else (dict[str, str](), Wallet())
     return await milvus.observe(Scope(roles, logins), texts)
 
 

@@ -90,7 +90,7 @@ async def _answer(milvus: Milvus, change: Change, texts: Wallet) -> object:
 
 
 async def _see(milvus: Milvus, users: list[str], roles: list[str], tried: Wallet) -> State:
-    state = await milvus.observe(Scope(dict.fromkeys(roles, frozenset()), frozenset(users)), tried)
+    state = await milvus.observe(Scope(dict.fromkeys(roles, frozenset()), dict.fromkeys(users, "")), tried)
     return State(
         {name: user for name, user in state.users.items() if name in users},
         {name: role for name, role in state.roles.items() if name in roles},

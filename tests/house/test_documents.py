@@ -9,9 +9,7 @@ import pytest
 import yaml
 
 from house.repository import DOCS, ROOT, SAMPLES, documents, headings, name_of, prose, yaml_blocks
-from milvus_rbac.domain.catalogue import CATALOGUE
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.domain.lower import V1_SINCE
 from milvus_rbac.engine.metrics import ClaimReasons, Metrics
 from milvus_rbac.kinds import GROUP, KINDS, Resource
 from milvus_rbac.settings import Settings
@@ -108,12 +106,6 @@ class TestTables:
         }
         rows = re.findall(r"^\| `(milvus_rbac_\w+)` \| (\w+) \|", OPERATIONS.read_text(), re.MULTILINE)
         assert dict(rows) == known
-
-    def test_the_privileges_that_can_be_granted_are_listed_and_no_others(self) -> None:
-        known = {row.name for row in CATALOGUE if row.since <= V1_SINCE and not row.group}
-        section = (DOCS / "milvusrole.md").read_text().partition("\n## Privileges\n")[2].partition("\n## ")[0]
-        rows = re.findall(r"^\| (?:a |the |every)[^|]*\|([^|:]*)", section, re.MULTILINE)
-        assert {name for row in rows for name in re.findall(r"`([^`]+)`", row)} == known
 
 
 class TestLinks:

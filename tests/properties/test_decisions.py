@@ -13,6 +13,7 @@ from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
 from milvus_rbac.domain.lower import DesiredRole, Terms, lower
+from milvus_rbac.domain.scopes import Vocabulary
 from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Role, State, User
 from properties.strategies import (
     Holdings,
@@ -109,7 +110,7 @@ rows = st.builds(
 @given(st.lists(rows, max_size=4), arbitrary_terms(), st.booleans())
 def test_every_grant_is_one_that_a_row_asked_for(asked: list[GrantRow], terms: Terms, groups: bool) -> None:
     one = claim(Kind.ROLE, "reader", WantedRole(tuple(asked)))
-    (desired,) = lower([(one, None)], replace(terms, privilege_groups=groups))
+    (desired,) = lower([(one, None)], replace(terms, words=Vocabulary(privilege_groups=groups)))
     assert isinstance(desired.state, DesiredRole)
     for grant in desired.state.grants:
         row = catalogue.find(grant.privilege)

@@ -3,7 +3,7 @@
 Whatever it lets pass and a real server would not is a hole in every property.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,6 +78,7 @@ class FakeMilvus:
     outage: Outage | None = None
     writes: int = 0
     asked: list[Change] = field(default_factory=list)
+    is_interrupted: bool = False
 
     # --- what the engine asks: milvus/port.py
 
@@ -95,6 +96,9 @@ class FakeMilvus:
                 for role, grants in self.roles.items()
             },
         )
+
+    async def confirm(self, users: Collection[str], wallet: Wallet) -> Mapping[str, User]:  # noqa: ARG002 - the port's
+        return {}  # this old, no server shows hashes
 
     async def perform(self, change: Change, wallet: Wallet, may_write: Callable[[], None]) -> None:
         may_write()
@@ -139,6 +143,8 @@ class FakeMilvus:
                 self._write(partial(self._drop_user, user))
             case DropRole(role):
                 self._write(partial(self._drop_role, role))
+            case _:
+                raise Refused(Reason.UNSUPPORTED_BY_SERVER, "no privilege groups")
 
     # --- what a test puts there by hand, and looks at
 

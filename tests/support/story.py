@@ -16,7 +16,12 @@ from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
 
 API = "/apis/rbac.milvus.io/v1alpha1"
-PLURALS = {"MilvusConnection": "milvusconnections", "MilvusUser": "milvususers", "MilvusRole": "milvusroles"}
+PLURALS = {
+    "MilvusConnection": "milvusconnections",
+    "MilvusUser": "milvususers",
+    "MilvusRole": "milvusroles",
+    "MilvusPrivilegeGroup": "milvusprivilegegroups",
+}
 CONNECTION = "prod"
 ADMIN_SECRET = "milvus-admin"  # noqa: S105 - the name of a Secret
 PATIENCE = 40.0

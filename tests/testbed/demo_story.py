@@ -13,7 +13,7 @@ from testbed.milvus_admin import ROOT_PASSWORD, MilvusAdmin
 
 NEW_PASSWORD: Final = "example-rotated-2"  # noqa: S105 - of a server that lives for half a minute
 _LEASE: Final = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/milvus-rbac-operator"
-_PLURALS: Final = ("milvusconnections", "milvusroles", "milvususers")
+_PLURALS: Final = ("milvusconnections", "milvusprivilegegroups", "milvusroles", "milvususers")
 
 
 class Story:

@@ -16,14 +16,12 @@ from milvus_rbac.domain.changes import (
     RevokePrivilege,
     UnbindRole,
     UpdatePassword,
-    apply,
-    apply_all,
-    describe,
-    field_of,
     phase,
     takes,
 )
+from milvus_rbac.domain.effects import apply, apply_all
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
+from milvus_rbac.domain.wording import describe, field_of
 
 LOAD = Grant(ObjectType.COLLECTION, "Load", "sales", "orders")
 STATE = Grant(ObjectType.COLLECTION, "GetLoadState", "sales", "orders")

@@ -15,6 +15,7 @@ from milvus_rbac.domain.claims import (
     WantedUser,
     assemble,
     elect,
+    owned,
 )
 from milvus_rbac.domain.conditions import Reason, Refusal
 
@@ -150,3 +151,11 @@ def test_only_what_we_made_or_took_over_with_always_goes_with_its_resource(
 ) -> None:
     one = claim("a", **fields)
     assert (one.is_ours, one.may_drop) == (ours, drops), reason
+
+
+def test_a_role_is_owned_by_who_has_it_and_not_by_who_asks_for_it() -> None:
+    mine = claim("mine", origin=Origin.CREATED)
+    intended = replace(claim("intended", intended=True), object_name="intended")
+    asked = replace(claim("asked"), object_name="asked")
+    assert owned([mine, intended, asked], mine.ref.kind) == {mine.object_name, "intended"}
+    assert owned([mine], Kind.GROUP) == frozenset()

@@ -30,6 +30,7 @@ def test_every_reason_waits_for_something_or_nothing() -> None:
     assert {reason for reason in Reason if patience(reason) is Patience.WAITING} == {
         Reason.WAITING_FOR_SECRET,
         Reason.WAITING_FOR_ROLE,
+        Reason.WAITING_FOR_PRIVILEGE_GROUP,
         Reason.WAITING_FOR_CONNECTION,
         Reason.UNREACHABLE,
         Reason.DELETION_BLOCKED,

@@ -152,11 +152,9 @@ def test_what_loses_nothing_or_may_lose_is_taken_over(
 @pytest.mark.parametrize(
     ("claim", "observed", "lost"),
     [
-        pytest.param(role(), state(reader={QUERY}), "the grants or roles", id="grants would go"),
-        pytest.param(
-            role("Insert"), state(reader={QUERY}), "the grants or roles", id="some come and some go"
-        ),
-        pytest.param(user(), state({"reader"}, reader=set()), "the grants or roles", id="a binding would go"),
+        pytest.param(role(), state(reader={QUERY}), "the grants", id="grants would go"),
+        pytest.param(role("Insert"), state(reader={QUERY}), "the grants", id="some come and some go"),
+        pytest.param(user(), state({"reader"}, reader=set()), "the roles", id="a binding would go"),
         pytest.param(user(), state(set(), REFUSED), "the password", id="the password is another"),
         pytest.param(
             user(),

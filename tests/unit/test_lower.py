@@ -8,10 +8,11 @@ from milvus_rbac.domain.changes import PasswordMeans
 from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.lower import Desired, DesiredRole, DesiredUser, Terms, lower
+from milvus_rbac.domain.scopes import Vocabulary
 from milvus_rbac.domain.state import Grant
 
 TERMS = Terms()
-NEW_SERVER = Terms(privilege_groups=True)
+NEW_SERVER = Terms(words=Vocabulary(privilege_groups=True))
 
 
 def role(*rows: GrantRow) -> Claim:

@@ -46,6 +46,8 @@ class Recorder:
             raise self._failing[change]
         self.made.append(change)
 
+    is_interrupted = False
+    confirm: Any = None
     greet: Any = None
     observe: Any = None
     close: Any = None

@@ -31,6 +31,7 @@ from milvus_rbac.engine.reports import (
     report,
     should_retry,
 )
+from milvus_rbac.engine.round import Result
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.errors import (
     AlreadyExists,
@@ -74,7 +75,7 @@ def tell(
     """Report on a resource whose object is ours, unless `plan` says otherwise."""
     one = entry(body)
     made = ClaimPlan(claim(one, password_refusal), **({"origin": Origin.CREATED} | plan))
-    return report(one, made, outcome or Outcome(), observed, terms, HERE)
+    return report(one, made, Result(observed, (made,), outcome or Outcome()), terms, HERE)
 
 
 def done(*changes: Change, uid: str = "uid-app") -> Outcome:

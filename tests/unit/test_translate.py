@@ -15,7 +15,7 @@ from milvus_rbac.errors import (
     Refused,
     Unreachable,
 )
-from milvus_rbac.milvus import translate
+from milvus_rbac.milvus import refusals, translate
 from milvus_rbac.milvus.endpoint import Endpoint
 
 PLAIN = Endpoint("milvus.test", 19530, secure=False, ca_pem=None, server_name=None)
@@ -328,24 +328,24 @@ def test_a_call_without_a_reply_says_what_to_check(
 def test_a_reply_that_is_no_success_is_sorted_by_its_words(
     text: str, kind: type[MilvusRbacError], reason: Reason, says: str
 ) -> None:
-    error = translate.from_status(_status(text))
+    error = refusals.from_status(_status(text))
     assert (type(error), error.refusal.reason) == (kind, reason)
     assert says in error.refusal.message
 
 
 def test_a_server_that_is_not_ready_is_waited_for_whatever_it_says() -> None:
-    error = translate.from_status(_status("not serving", legacy=56))
+    error = refusals.from_status(_status("not serving", legacy=56))
     assert (type(error), error.refusal.reason) == (Unreachable, Reason.UNREACHABLE)
 
 
 def test_what_the_caller_sent_is_not_repeated_even_where_the_server_repeats_it() -> None:
     text = "fail to get authorization from the md, authorization:[cm9vdDpNaWx2dXM=]"
-    error = translate.from_status(_status(text))
+    error = refusals.from_status(_status(text))
     assert error.refusal.reason is Reason.AUTHORIZATION_OFF
     assert "cm9vdDpNaWx2dXM" not in error.refusal.message
 
 
 def test_a_long_text_is_cut_to_one_short_line() -> None:
-    error = translate.from_status(_status("long\n" * 1000))
+    error = refusals.from_status(_status("long\n" * 1000))
     assert len(error.refusal.message) < MESSAGE_LIMIT
     assert "\n" not in error.refusal.message

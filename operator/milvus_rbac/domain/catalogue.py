@@ -139,7 +139,7 @@ CATALOGUE: Final[tuple[Privilege, ...]] = (
     _cluster("CreateDatabase", _V2_2),
     _cluster("DropDatabase", _V2_2),
     _cluster("ListDatabases", _V2_2),
-    # 3.0 moved it to the database level; `*.*`, the only scope of this level, is right for it everywhere.
+    # 3.0 moved it to the database level, which its own list of groups says; `*.*` stays right for it everywhere.
     _cluster("RenameCollection", _V2_2),
     _cluster("UpdateResourceGroups", (2, 4)),
     _cluster("BackupRBAC", (2, 4, 9)),
@@ -172,7 +172,8 @@ CATALOGUE: Final[tuple[Privilege, ...]] = (
     _wildcard("*"),
     _wildcard("All"),
 )
-"""Every row. First versions within 2.4 are those of the protocol; older servers than 2.2 are of no interest."""
+"""Every row. First versions within 2.4 are those of the protocol; older servers than 2.2 are of no interest. No version up
+to 3.0 has dropped a name."""
 
 _BY_NAME: Final = {row.name: row for row in CATALOGUE}
 _BY_FOLDED_NAME: Final = {row.name.lower(): row.name for row in CATALOGUE}

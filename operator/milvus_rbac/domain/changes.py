@@ -3,11 +3,10 @@
 A new verb is a class here; mypy then names every place that must learn it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from milvus_rbac.domain.state import Grant, PasswordVerdict, Role, State, User
+from milvus_rbac.domain.state import Grant
 
 
 class PasswordMeans(StrEnum):
@@ -17,6 +16,30 @@ class PasswordMeans(StrEnum):
     """With the old password: one that was in force before, or that the Secret names as previous."""
     SUPERUSER = "Superuser"
     """Without it: the server lists the operator's account in common.security.superUsers, or may do so."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateGroup:
+    """Create a privilege group without privileges."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddPrivileges:
+    """Put privileges into a group; every role that holds it has them from then on."""
+
+    group: str
+    privileges: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacePrivileges:
+    """Empty a group that nobody holds and fill it again, adjacently: a group holds privileges of one level only."""
+
+    group: str
+    removed: frozenset[str]
+    added: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +111,27 @@ class RevokePrivilege:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovePrivileges:
+    """Take privileges out of a group. Who holds the group keeps them until the proxies are told; see ClearProxies."""
+
+    group: str
+    privileges: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClearProxies:
+    """Revoke a privilege that no grant gives any more and that the proxies still do, since a group lost it.
+
+    Milvus 2.4 to 3.0: the proxies learn of it by no other call that is safe.
+    """
+
+    role: str
+    grant: Grant
+    give_again: frozenset[Grant] = frozenset()
+    """The same right where the role has it by itself too: the revoke takes that as well."""
+
+
+@dataclass(frozen=True, slots=True)
 class DropUser:
     """Drop a user; the server drops its bindings with it."""
 
@@ -103,8 +147,18 @@ class DropRole:
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class DropGroup:
+    """Drop a privilege group, with what is in it; the server refuses while a role holds it."""
+
+    group: str
+
+
 Change = (
-    CreateRole
+    CreateGroup
+    | AddPrivileges
+    | ReplacePrivileges
+    | CreateRole
     | GrantPrivilege
     | CreateUser
     | UpdatePassword
@@ -112,28 +166,37 @@ Change = (
     | BindRole
     | UnbindRole
     | RevokePrivilege
+    | RemovePrivileges
+    | ClearProxies
     | DropUser
     | DropRole
+    | DropGroup
 )
 
 
 class Phase(IntEnum):
     """The global order of a round: everything is given before anything is taken, and dropped in reverse."""
 
-    ROLES = 1
-    GRANTS = 2
-    USERS = 3
-    PASSWORDS = 4
-    BINDINGS = 5
-    UNBIND = 6
-    REVOKE = 7
-    DROP_USERS = 8
-    DROP_ROLES = 9
+    GROUPS = 1
+    ROLES = 2
+    GRANTS = 3
+    USERS = 4
+    PASSWORDS = 5
+    BINDINGS = 6
+    UNBIND = 7
+    REVOKE = 8
+    SHRINK = 9
+    CLEAR = 10
+    DROP_USERS = 11
+    DROP_ROLES = 12
+    DROP_GROUPS = 13
 
 
 def phase(change: Change) -> Phase:
     """Say when in a round a change has its turn."""
     match change:
+        case CreateGroup() | AddPrivileges() | ReplacePrivileges():
+            return Phase.GROUPS
         case CreateRole():
             return Phase.ROLES
         case GrantPrivilege():
@@ -148,105 +211,26 @@ def phase(change: Change) -> Phase:
             return Phase.UNBIND
         case RevokePrivilege():
             return Phase.REVOKE
+        case RemovePrivileges():
+            return Phase.SHRINK
+        case ClearProxies():
+            return Phase.CLEAR
         case DropUser():
             return Phase.DROP_USERS
         case DropRole():
             return Phase.DROP_ROLES
+        case DropGroup():
+            return Phase.DROP_GROUPS
 
 
 def takes(change: Change) -> bool:
     """Say whether somebody can do less after the change than before it. A changed password locks its holders out."""
     match change:
-        case CreateRole() | GrantPrivilege() | CreateUser() | BindRole():
+        case CreateGroup() | AddPrivileges() | ReplacePrivileges() | CreateRole() | GrantPrivilege():
             return False
-        case UpdatePassword() | RecreateUser() | UnbindRole() | RevokePrivilege() | DropUser() | DropRole():
+        case CreateUser() | BindRole():
+            return False
+        case UpdatePassword() | RecreateUser() | UnbindRole() | RevokePrivilege() | RemovePrivileges():
             return True
-
-
-def describe(change: Change) -> str:
-    """Say a change in the words of a plan; the subject is the resource's own user or role."""
-    match change:
-        case CreateRole(role):
-            return f"create role {role}"
-        case GrantPrivilege(role, grant):
-            return f"grant {grant} to role {role}"
-        case CreateUser(user):
-            return f"create user {user}"
-        case UpdatePassword(user):
-            return f"update the password of user {user}"
-        case RecreateUser(user):
-            return f"drop and re-create user {user} to change its password"
-        case BindRole(user, role):
-            return f"bind role {role} to user {user}"
-        case UnbindRole(user, role):
-            return f"unbind role {role} from user {user}"
-        case RevokePrivilege(role, grant):
-            return f"revoke {grant} from role {role}"
-        case DropUser(user):
-            return f"drop user {user}"
-        case DropRole(role):
-            return f"drop role {role}"
-
-
-def field_of(change: Change) -> str:
-    """Say which field of a resource asks for the change; nothing for those that its deletion asks for."""
-    match change:
-        case CreateRole():
-            return "spec.roleName"
-        case GrantPrivilege() | RevokePrivilege():
-            return "spec.grants"
-        case CreateUser():
-            return "spec.userName"
-        case UpdatePassword() | RecreateUser():
-            return "spec.passwordSecretRef"
-        case BindRole() | UnbindRole():
-            return "spec.roles"
-        case DropUser() | DropRole():
-            return ""
-
-
-def apply(state: State, change: Change) -> State:
-    """Say what a Milvus holds after it carried out the change."""
-    match change:
-        case CreateRole(role):
-            return _with_role(state, role, frozenset())
-        case GrantPrivilege(role, grant):
-            return _with_role(state, role, _grants(state, role) | {grant})
-        case RevokePrivilege(role, grant, give_again):
-            return _with_role(state, role, (_grants(state, role) - {grant}) | give_again)
-        case CreateUser(user):
-            return _with_user(state, user, User(password=PasswordVerdict.IN_FORCE))
-        case UpdatePassword(user):
-            return _with_user(state, user, replace(state.users[user], password=PasswordVerdict.IN_FORCE))
-        case RecreateUser(user, roles):
-            return _with_user(state, user, User(roles, PasswordVerdict.IN_FORCE))
-        case BindRole(user, role):
-            return _with_user(state, user, replace(state.users[user], roles=state.users[user].roles | {role}))
-        case UnbindRole(user, role):
-            return _with_user(state, user, replace(state.users[user], roles=state.users[user].roles - {role}))
-        case DropUser(user):
-            return replace(state, users={name: held for name, held in state.users.items() if name != user})
-        case DropRole(role):
-            return State(
-                users={name: replace(held, roles=held.roles - {role}) for name, held in state.users.items()},
-                roles={name: held for name, held in state.roles.items() if name != role},
-            )
-
-
-def apply_all(state: State, changes: Iterable[Change]) -> State:
-    """Apply changes one after the other."""
-    for change in changes:
-        state = apply(state, change)
-    return state
-
-
-def _grants(state: State, role: str) -> frozenset[Grant]:
-    return state.roles[role].grants or frozenset()
-
-
-def _with_role(state: State, role: str, grants: frozenset[Grant]) -> State:
-    return replace(state, roles={**state.roles, role: Role(grants)})
-
-
-def _with_user(state: State, name: str, user: User) -> State:
-    return replace(state, users={**state.users, name: user})
+        case ClearProxies() | DropUser() | DropRole() | DropGroup():
+            return True

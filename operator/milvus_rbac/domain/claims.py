@@ -1,4 +1,4 @@
-"""Who asks for what: a resource claims one user or role of one Milvus. Knows nothing of the server's present state."""
+"""Who asks for what: a resource claims one user, role or privilege group of one Milvus. Knows no server's present state."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.state import Grant
 
 
 class Kind(StrEnum):
@@ -13,6 +14,15 @@ class Kind(StrEnum):
 
     USER = "MilvusUser"
     ROLE = "MilvusRole"
+    GROUP = "MilvusPrivilegeGroup"
+
+    @property
+    def noun(self) -> str:
+        """What is claimed, in Milvus' words."""
+        return _NOUNS[self]
+
+
+_NOUNS = {Kind.USER: "user", Kind.ROLE: "role", Kind.GROUP: "privilege group"}
 
 
 class Origin(StrEnum):
@@ -67,6 +77,27 @@ class WantedRole:
     rows: tuple[GrantRow, ...]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class StaleGrant:
+    """A privilege that was taken out of a group and that the proxies still give to a role which holds the group.
+
+    Milvus 2.4 to 3.0 (measured on 2.4.23, 2.5.15, 2.6.20 and 3.0) take nothing from the proxies when a group shrinks, and
+    no call shows it; a revoke of the bare privilege where the role holds the group does.
+    """
+
+    role: str
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class WantedGroup:
+    """What a MilvusPrivilegeGroup asks for."""
+
+    privileges: frozenset[str]
+    stale: frozenset[StaleGrant] = frozenset()
+    """What earlier rounds took out of the group and have not taken from the proxies yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class WantedUser:
     """What a MilvusUser asks for."""
@@ -75,6 +106,8 @@ class WantedUser:
     password: SecretVersion | None = None
     rotated: bool = False
     """The Secret has another version than the one that was last seen in force."""
+    known_digest: str = ""
+    """The digest of the server's hash under which this password was last seen in force; empty if none was."""
     password_refusal: Refusal | None = None
     """Why there is no password to work with; bindings go on without."""
 
@@ -85,7 +118,7 @@ class Claim:
 
     ref: Ref
     object_name: str
-    wanted: WantedRole | WantedUser
+    wanted: WantedRole | WantedUser | WantedGroup
     created_at: str
     """Kubernetes' creationTimestamp: RFC 3339 in UTC, so text order is time order."""
     adoption: Adoption = Adoption.SAFE
@@ -147,6 +180,12 @@ def elect(contenders: Iterable[Claim]) -> Claim | None:
     )
 
 
+def owned(claims: Iterable[Claim], kind: Kind) -> frozenset[str]:
+    """Name the objects of a kind that resources own: not those that they only ask for."""
+    owners = (elect(contenders) for key, contenders in _by_key(claims).items() if key[0] is kind)
+    return frozenset(owner.object_name for owner in owners if owner is not None and owner.is_ours)
+
+
 def _by_key(claims: Iterable[Claim]) -> Mapping[tuple[Kind, str], list[Claim]]:
     by_key: defaultdict[tuple[Kind, str], list[Claim]] = defaultdict(list)
     for claim in claims:
@@ -159,7 +198,6 @@ def _standing(claim: Claim, owner: Claim | None) -> Refusal | None:
         return claim.refusal
     if owner.ref.uid == claim.ref.uid:
         return None
-    noun = "user" if claim.ref.kind is Kind.USER else "role"
     # Messages to one namespace never name what is in another.
     winner = (
         f"{owner.ref.kind} {owner.ref.name}"
@@ -168,5 +206,5 @@ def _standing(claim: Claim, owner: Claim | None) -> Refusal | None:
     )
     return Refusal(
         Reason.CONFLICT,
-        f"The {noun} {claim.object_name} is already claimed by {winner}: delete one of the two resources.",
+        f"The {claim.ref.kind.noun} {claim.object_name} is already claimed by {winner}: delete one of the two resources.",
     )

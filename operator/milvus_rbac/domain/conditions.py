@@ -11,6 +11,7 @@ class Reason(StrEnum):
     READY = "Ready"
     WAITING_FOR_SECRET = "WaitingForSecret"
     WAITING_FOR_ROLE = "WaitingForRole"
+    WAITING_FOR_PRIVILEGE_GROUP = "WaitingForPrivilegeGroup"
     WAITING_FOR_CONNECTION = "WaitingForConnection"
     SECRET_KEY_MISSING = "SecretKeyMissing"
     SECRET_EMPTY = "SecretEmpty"
@@ -37,6 +38,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     OBSERVED = "Observed"
     DELETION_BLOCKED = "DeletionBlocked"
+    IN_USE = "InUse"
     INTERNAL_ERROR = "InternalError"
 
 
@@ -54,6 +56,7 @@ class Patience(Enum):
 _WAITING = {
     Reason.WAITING_FOR_SECRET,
     Reason.WAITING_FOR_ROLE,
+    Reason.WAITING_FOR_PRIVILEGE_GROUP,
     Reason.WAITING_FOR_CONNECTION,
     Reason.UNREACHABLE,
     Reason.DELETION_BLOCKED,

@@ -8,28 +8,40 @@
 | user    | -        | yes     | create, bind each                                           |
 | user    | yes      | yes     | change the password if refused, bind missing, unbind others |
 | user    | yes      | -       | drop                                                        |
+| group   | -        | yes     | create, fill                                                |
+| group   | yes      | yes     | add what is missing, remove what is too much, and take that |
+|         |          |         | from the proxies for every role of ours that holds it       |
+| group   | yes      | -       | drop                                                        |
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from milvus_rbac.domain import catalogue
 from milvus_rbac.domain.changes import (
+    AddPrivileges,
     BindRole,
     Change,
+    ClearProxies,
+    CreateGroup,
     CreateRole,
     CreateUser,
+    DropGroup,
     DropRole,
     DropUser,
     GrantPrivilege,
     RecreateUser,
+    RemovePrivileges,
+    ReplacePrivileges,
     RevokePrivilege,
     UnbindRole,
     UpdatePassword,
 )
-from milvus_rbac.domain.claims import Kind
-from milvus_rbac.domain.lower import Desired, DesiredRole, DesiredUser
-from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, PasswordVerdict, State
+from milvus_rbac.domain.claims import Kind, StaleGrant, WantedGroup
+from milvus_rbac.domain.lower import Desired, DesiredGroup, DesiredRole, DesiredUser
+from milvus_rbac.domain.scopes import Vocabulary
+from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, ObjectType, PasswordVerdict, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +50,34 @@ class Proposal:
 
     desired: Desired
     changes: tuple[Change, ...]
+    stale: frozenset[StaleGrant] = frozenset()
+    """Of a group: what the proxies give, or will give once the changes are made, although no grant does."""
 
 
-def diff(observed: State, desired: Iterable[Desired]) -> tuple[Proposal, ...]:
-    """Propose, claim by claim, the changes from observed to desired. Their order is that of the names."""
-    return tuple(Proposal(one, tuple(_changes(observed, one))) for one in desired)
+def diff(
+    observed: State,
+    desired: Sequence[Desired],
+    words: Vocabulary | None = None,
+    our_roles: AbstractSet[str] = frozenset(),
+) -> tuple[Proposal, ...]:
+    """Propose, claim by claim, the changes from observed to desired. Their order is that of the names.
+
+    Args:
+        observed: what the server holds.
+        desired: what it is to hold.
+        words: the server's privileges; needed for groups only.
+        our_roles: the roles that resources own: what a group loses is taken from these.
+    """
+    wanted = {
+        one.claim.object_name: one.state.grants for one in desired if isinstance(one.state, DesiredRole)
+    }
+    groups = _GroupDiff(observed, words or Vocabulary(), our_roles, wanted)
+    return tuple(
+        groups.proposal(one)
+        if one.claim.ref.kind is Kind.GROUP
+        else Proposal(one, tuple(_changes(observed, one)))
+        for one in desired
+    )
 
 
 def _changes(observed: State, desired: Desired) -> Iterator[Change]:
@@ -52,9 +87,9 @@ def _changes(observed: State, desired: Desired) -> Iterator[Change]:
             yield from _role_changes(observed, name, grants)
         case DesiredUser():
             yield from _user_changes(observed, name, desired.state)
-        case None if desired.claim.ref.kind is Kind.ROLE:
+        case _ if desired.claim.ref.kind is Kind.ROLE:
             yield from _role_removal(observed, name)
-        case None:
+        case _:
             if name in observed.users:
                 yield DropUser(name, observed.users[name].roles)
 
@@ -109,3 +144,63 @@ def companions(grants: Iterable[Grant]) -> frozenset[Grant]:
         if privilege is not None
         for name in privilege.companions
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupDiff:
+    """Compares privilege groups: what one loses must be taken from the roles that hold it too."""
+
+    observed: State
+    words: Vocabulary
+    our_roles: AbstractSet[str]
+    wanted: Mapping[str, frozenset[Grant]]
+    """What the roles of this round are to have, by name."""
+
+    def proposal(self, desired: Desired) -> Proposal:
+        name = desired.claim.object_name
+        held = self.observed.groups.get(name)
+        if not isinstance(desired.state, DesiredGroup):
+            leaving = desired.claim.wanted
+            old = leaving.stale if isinstance(leaving, WantedGroup) else frozenset()
+            drop = () if held is None else (DropGroup(name),)
+            return Proposal(desired, (*self._clearing(old), *drop), old)
+        wanted = desired.state.privileges
+        if held is not None and self._changes_level(held, wanted):
+            return Proposal(desired, (ReplacePrivileges(name, held, wanted),), desired.state.stale)
+        too_much = (held or frozenset()) - wanted
+        # What is wanted again is given again, and must not be taken from anybody.
+        known = desired.state.stale
+        old = frozenset(one for one in known if one.grant.privilege not in wanted)
+        stale = old | self._left_with_holders(name, too_much)
+        changes: list[Change] = [CreateGroup(name)] if held is None else []
+        if missing := wanted - (held or frozenset()):
+            changes.append(AddPrivileges(name, missing))
+        if too_much:
+            changes.append(RemovePrivileges(name, too_much))
+        return Proposal(desired, (*changes, *self._clearing(stale)), stale)
+
+    def _changes_level(self, held: frozenset[str], wanted: frozenset[str]) -> bool:
+        levels = {self.words.level_of(name) for name in held} | {self.words.level_of(name) for name in wanted}
+        return bool(held) and len(levels) > 1
+
+    def _left_with_holders(self, group: str, privileges: AbstractSet[str]) -> frozenset[StaleGrant]:
+        return frozenset(
+            StaleGrant(role, Grant(stored_type(privilege), privilege, grant.database, grant.object_name))
+            for role, held in self.observed.roles.items()
+            for grant in held.grants or ()
+            if grant.privilege == group
+            for privilege in privileges
+        )
+
+    def _clearing(self, stale: Iterable[StaleGrant]) -> Iterator[Change]:
+        for one in sorted(stale):
+            if one.role in self.our_roles and one.role in self.observed.roles:
+                held = self.observed.roles[one.role].grants or frozenset()
+                own = held & self.wanted.get(one.role, held)
+                yield ClearProxies(one.role, one.grant, give_again=own & {one.grant})
+
+
+def stored_type(privilege: str) -> str:
+    """Say under which type a server with privilege groups keeps a grant of the name."""
+    row = catalogue.find(privilege)
+    return row.object_type if row else ObjectType.GLOBAL

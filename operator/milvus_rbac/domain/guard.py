@@ -1,25 +1,34 @@
 """Withhold what must not be done, each time with the reason. A guard takes changes away; it never adds one."""
 
-from collections.abc import Callable, Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from milvus_rbac.domain.changes import (
+    AddPrivileges,
     BindRole,
     Change,
+    ClearProxies,
+    CreateGroup,
     CreateRole,
     CreateUser,
+    DropRole,
     GrantPrivilege,
     RecreateUser,
+    RemovePrivileges,
+    RevokePrivilege,
     UnbindRole,
     UpdatePassword,
     takes,
 )
-from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin, WantedUser
+from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin, StaleGrant
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.diff import Proposal
-from milvus_rbac.domain.lower import PasswordUpdate, Terms
+from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.rules import RULES, Facts, group_is_free
 from milvus_rbac.domain.state import PasswordVerdict, State
+
+CREATES = (CreateUser, CreateRole, CreateGroup)
+"""What makes an object that was not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +43,13 @@ class ClaimPlan:
     """How the object is ours once the changes are done; None: it is not."""
     left_behind: bool = False
     """The resource goes and its object stays in Milvus."""
+    stale: frozenset[StaleGrant] = frozenset()
+    """Of a group: what has to be taken from the proxies, and is written down before the group loses anything."""
 
     @property
     def creates(self) -> bool:
         """Whether an intent must be written before the first change."""
-        return any(isinstance(change, CreateRole | CreateUser) for change in self.changes)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the rules may look at."""
-
-    claim: Claim
-    observed: State
-    terms: Terms
-    contested: frozenset[tuple[str, Change]]
-    roles: AbstractSet[str]
-    """The roles that are there when it comes to bindings."""
+        return any(isinstance(change, CREATES) for change in self.changes)
 
 
 def guard(
@@ -60,16 +59,56 @@ def guard(
     contested: frozenset[tuple[str, Change]] = frozenset(),
 ) -> tuple[ClaimPlan, ...]:
     """Keep what the rules allow. `contested` holds (claim uid, change) pairs that somebody else keeps undoing."""
-    # Roles first: whether a user's binding can be made depends on which roles this round creates.
-    in_order = sorted(proposals, key=lambda proposal: proposal.desired.claim.ref.kind is Kind.USER)
     roles = set(observed.roles)
+    filled = {group for group, held in observed.groups.items() if held}
+    holders = _holders(observed)
     plans = []
-    for proposal in in_order:
-        plan = _guard_claim(proposal, Facts(proposal.desired.claim, observed, terms, contested, roles))
+    for proposal in sorted(proposals, key=_turn):
+        facts = Facts(proposal.desired.claim, observed, terms, contested, roles, filled, holders)
+        plan = _guard_claim(proposal, facts)
         coming = plan.withheld if terms.observe_only else plan.changes
         roles.update(change.role for change in coming if isinstance(change, CreateRole))
+        filled.update(change.group for change in coming if isinstance(change, AddPrivileges))
+        _let_go(holders, coming)
         plans.append(plan)
     return tuple(plans)
+
+
+def _turn(proposal: Proposal) -> int:
+    """Groups before the roles that hold them, roles before their users, and groups go when their holders have let go."""
+    claim = proposal.desired.claim
+    match claim.ref.kind:
+        case Kind.GROUP:
+            return 3 if claim.deleting else 0
+        case Kind.ROLE:
+            return 1
+        case Kind.USER:
+            return 2
+
+
+def _holders(observed: State) -> dict[str, set[str]]:
+    holders: dict[str, set[str]] = {group: set() for group in observed.groups}
+    for name, role in observed.roles.items():
+        for grant in role.grants or ():
+            if grant.privilege in holders:
+                holders[grant.privilege].add(name)
+    return holders
+
+
+def _let_go(holders: Mapping[str, set[str]], changes: Iterable[Change]) -> None:
+    """Forget the holders that a plan takes a group from: at every place, for the plan brings the role to what is wanted."""
+    for change in changes:
+        match change:
+            case RevokePrivilege(role, grant) if grant.privilege in holders:
+                holders[grant.privilege].discard(role)
+            case DropRole(role):
+                for held_by in holders.values():
+                    held_by.discard(role)
+            case _:
+                pass
+    for change in changes:
+        if isinstance(change, GrantPrivilege) and change.grant.privilege in holders:
+            holders[change.grant.privilege].add(change.role)
 
 
 def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
@@ -91,7 +130,7 @@ def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
     if facts.terms.observe_only:
         # To observe what is as it should be is to be ready; nothing becomes ours by being looked at.
         return ClaimPlan(claim, (), kept, (*said, OBSERVED) if kept else said, claim.origin)
-    plan = ClaimPlan(claim, kept, withheld, said)
+    plan = ClaimPlan(claim, kept, withheld, said, stale=proposal.stale)
     return replace(plan, origin=_origin(plan, exists))
 
 
@@ -100,7 +139,10 @@ def _guard_deletion(proposal: Proposal, facts: Facts, exists: bool) -> ClaimPlan
     if proposal.desired.refusals or claim.retain or claim.suspended or facts.terms.observe_only:
         return ClaimPlan(claim, left_behind=exists and claim.is_ours)
     if not exists or claim.may_drop or _is_proven(facts):
-        return ClaimPlan(claim, proposal.changes)
+        in_use = next((found for change in proposal.changes if (found := group_is_free(change, facts))), None)
+        if in_use is not None:
+            return ClaimPlan(claim, (), proposal.changes, (in_use,))
+        return ClaimPlan(claim, proposal.changes, stale=proposal.stale)
     return ClaimPlan(claim, left_behind=True)
 
 
@@ -122,8 +164,13 @@ OBSERVED = Refusal(
 
 
 def _exists(claim: Claim, observed: State) -> bool:
-    held = observed.users if claim.ref.kind is Kind.USER else observed.roles
-    return claim.object_name in held
+    match claim.ref.kind:
+        case Kind.USER:
+            return claim.object_name in observed.users
+        case Kind.ROLE:
+            return claim.object_name in observed.roles
+        case Kind.GROUP:
+            return claim.object_name in observed.groups
 
 
 def _origin(plan: ClaimPlan, exists: bool) -> Origin | None:
@@ -137,8 +184,9 @@ def _origin(plan: ClaimPlan, exists: bool) -> Origin | None:
 def _adoption_refusal(proposal: Proposal, facts: Facts) -> Refusal | None:
     """Say why an object that was there before may not be taken over."""
     claim = facts.claim
-    noun = "user" if claim.ref.kind is Kind.USER else "role"
-    there = f"The {noun} {claim.object_name} exists in Milvus and was not made by this resource"
+    there = (
+        f"The {claim.ref.kind.noun} {claim.object_name} exists in Milvus and was not made by this resource"
+    )
     if not facts.terms.authorization:
         message = f"{there}; with authorization off nothing can be taken over: turn common.security.authorizationEnabled on."
         return Refusal(Reason.CONFLICT, message)
@@ -148,19 +196,21 @@ def _adoption_refusal(proposal: Proposal, facts: Facts) -> Refusal | None:
         return Refusal(
             Reason.CONFLICT, f"{there} (adoption: Never): choose another name, or drop it by hand."
         )
-    lost = [change for change in proposal.changes if takes(change)]
+    # Whoever holds a group gains and loses with it, so only one that is equal is taken over.
+    is_group = claim.ref.kind is Kind.GROUP
+    lost = [change for change in proposal.changes if is_group or takes(change)]
     user = facts.observed.users.get(claim.object_name) if claim.ref.kind is Kind.USER else None
     if not lost and (user is None or user.password is PasswordVerdict.IN_FORCE):
         return None
     about_password = any(isinstance(change, UpdatePassword | RecreateUser) for change in lost)
-    what = "the password" if about_password or not lost else "the grants or roles"
+    what = "the password" if about_password or not lost else _HOLDINGS[claim.ref.kind]
     message = (
         f"{there}; taking it over would change {what} it has: set spec.adoption to Always if that is meant."
     )
     return Refusal(Reason.CONFLICT, message)
 
 
-Rule = Callable[[Change, Facts], Refusal | None]
+_HOLDINGS = {Kind.USER: "the roles", Kind.ROLE: "the grants", Kind.GROUP: "the privileges"}
 
 
 def _sift(
@@ -191,50 +241,10 @@ def _needs(change: Change, withheld: Iterable[Change]) -> bool:
             return CreateUser(user) in withheld
         case GrantPrivilege(role):
             return CreateRole(role) in withheld
+        case AddPrivileges(group):
+            return CreateGroup(group) in withheld
+        case ClearProxies():
+            # Cleared before the group has lost it, a right is taken that the group still gives.
+            return any(isinstance(one, RemovePrivileges) for one in withheld)
         case _:
             return False
-
-
-def _password_at_hand(change: Change, facts: Facts) -> Refusal | None:
-    if isinstance(change, CreateUser | UpdatePassword | RecreateUser) and isinstance(
-        facts.claim.wanted, WantedUser
-    ):
-        # Said already, by the claim itself: it is a fact about the Secret.
-        return facts.claim.wanted.password_refusal
-    return None
-
-
-def _role_is_there(change: Change, facts: Facts) -> Refusal | None:
-    if isinstance(change, BindRole) and change.role not in facts.roles:
-        message = f"spec.roles: Milvus has no role {change.role} yet; it is bound as soon as there is one."
-        return Refusal(Reason.WAITING_FOR_ROLE, message)
-    return None
-
-
-def _password_in_place(change: Change, facts: Facts) -> Refusal | None:
-    if isinstance(change, RecreateUser) and facts.terms.password_update is PasswordUpdate.IN_PLACE:
-        return Refusal(
-            Reason.OLD_PASSWORD_UNKNOWN,
-            f"The password of {change.user} is neither the Secret's nor one known to be in force before. Add the old one "
-            "to the Secret as previous-password, or list the operator's account in common.security.superUsers, or set "
-            "passwordUpdate: Auto on the MilvusConnection to let the user be dropped and created again.",
-        )
-    return None
-
-
-def _nobody_undoes_it(change: Change, facts: Facts) -> Refusal | None:
-    if (facts.claim.ref.uid, change) in facts.contested:
-        return Refusal(
-            Reason.CONTESTED,
-            "Somebody keeps undoing what this resource asks for (another operator, cluster or script); it is left alone "
-            "for now. Find who writes to this Milvus, then set the annotation rbac.milvus.io/reconcile-at.",
-        )
-    return None
-
-
-RULES: tuple[Rule, ...] = (
-    _password_at_hand,  # no password, no user
-    _role_is_there,  # a binding waits for its role
-    _password_in_place,  # passwordUpdate: InPlace never drops
-    _nobody_undoes_it,  # stop quarrelling
-)

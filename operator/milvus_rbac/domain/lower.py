@@ -1,15 +1,16 @@
 """Say what resources want in the words that a server stores. This is where servers differ; nothing else knows dialects."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 
-from milvus_rbac.domain import catalogue
-from milvus_rbac.domain.catalogue import Level, Privilege
+from milvus_rbac.domain import scopes
 from milvus_rbac.domain.changes import PasswordMeans
-from milvus_rbac.domain.claims import Claim, GrantRow, WantedRole, WantedUser
+from milvus_rbac.domain.claims import Claim, GrantRow, StaleGrant, WantedGroup, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PUBLIC_ROLE, Grant, ObjectType
+from milvus_rbac.domain.scopes import Vocabulary
+from milvus_rbac.domain.state import PUBLIC_ROLE, Grant
 
 
 class PasswordUpdate(StrEnum):
@@ -31,7 +32,8 @@ class Terms:
     """Whether the operator's account changes passwords without the old one; None: not tried yet."""
     known_old: frozenset[str] = frozenset()
     """Users whose password in force is remembered and is not the wanted one."""
-    privilege_groups: bool = False
+    words: Vocabulary = field(default_factory=Vocabulary)
+    """Which names the server takes in a grant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +55,61 @@ class DesiredUser:
 
 
 @dataclass(frozen=True, slots=True)
+class DesiredGroup:
+    """The privileges a group is to hold, of one level."""
+
+    privileges: frozenset[str]
+    stale: frozenset[StaleGrant] = frozenset()
+    """What the proxies still give since an earlier round."""
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """One claim, said so that it can be compared with what the server holds."""
 
     claim: Claim
-    state: DesiredRole | DesiredUser | None
+    state: DesiredRole | DesiredUser | DesiredGroup | None
     """None: the object is not to be there."""
     refusals: tuple[Refusal, ...] = ()
     """What of the claim was refused by itself."""
 
 
-def lower(assembled: Iterable[tuple[Claim, Refusal | None]], terms: Terms) -> tuple[Desired, ...]:
-    """Say every claim in what this server can express; a claim that owns nothing wants nothing."""
-    return tuple(_lower_claim(claim, refusal, terms) for claim, refusal in assembled)
+def lower(
+    assembled: Iterable[tuple[Claim, Refusal | None]],
+    terms: Terms,
+    groups: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> tuple[Desired, ...]:
+    """Say every claim in what this server can express; a claim that owns nothing wants nothing.
+
+    Args:
+        assembled: claims, each with what was said of its ownership.
+        terms: what is known about the server.
+        groups: the privilege groups that the server has.
+    """
+    words = replace(terms.words, groups=groups)
+    everything = tuple(assembled)
+    lowered = [
+        _lower_claim(*one, words, terms) for one in everything if isinstance(one[0].wanted, WantedGroup)
+    ]
+    # A role may hold what this round puts into a group.
+    filled = {
+        one.claim.object_name: one.state.privileges for one in lowered if isinstance(one.state, DesiredGroup)
+    }
+    words = replace(words, groups={**groups, **filled})
+    others = (one for one in everything if not isinstance(one[0].wanted, WantedGroup))
+    return (*lowered, *(_lower_claim(*one, words, terms) for one in others))
 
 
-def _lower_claim(claim: Claim, refusal: Refusal | None, terms: Terms) -> Desired:
+def _lower_claim(claim: Claim, refusal: Refusal | None, words: Vocabulary, terms: Terms) -> Desired:
     if refusal is not None or claim.deleting:
         return Desired(claim, None, (refusal,) if refusal else ())
     match claim.wanted:
         case WantedRole(rows):
-            return _lower_role(claim, rows, terms)
+            return _lower_role(claim, rows, words)
         case WantedUser():
             return _lower_user(claim, claim.wanted, terms)
+        case WantedGroup():
+            return _lower_group(claim, claim.wanted, words)
 
 
 def _lower_user(claim: Claim, wanted: WantedUser, terms: Terms) -> Desired:
@@ -94,76 +128,29 @@ def _lower_user(claim: Claim, wanted: WantedUser, terms: Terms) -> Desired:
     return Desired(claim, DesiredUser(wanted.roles - {PUBLIC_ROLE}, means, outdated), tuple(refusals))
 
 
-def _lower_role(claim: Claim, rows: tuple[GrantRow, ...], terms: Terms) -> Desired:
+def _lower_role(claim: Claim, rows: tuple[GrantRow, ...], words: Vocabulary) -> Desired:
     grants: set[Grant] = set()
     refusals: list[Refusal] = []
     for index, row in enumerate(rows):
         for name in row.privileges:
-            refusal = _check(name, row, f"spec.grants[{index}]", terms)
+            refusal = scopes.check(name, row, f"spec.grants[{index}]", words)
             if refusal is None:
-                grants.update(_expand(name, row))
+                grants.update(scopes.expand(name, row, words))
             else:
                 refusals.append(refusal)
     return Desired(claim, DesiredRole(frozenset(grants)), tuple(refusals))
 
 
-def _expand(name: str, row: GrantRow) -> Iterator[Grant]:
-    privilege = catalogue.find(name)
-    assert privilege is not None, "checked before"  # noqa: S101 - tells mypy what _check established
-    if privilege.level is Level.CLUSTER:
-        yield Grant(privilege.object_type, name, ANY, ANY)
-        return
-    database = (
-        row.database or DEFAULT_DATABASE
-    )  # for `*` and All the scope check has made sure that it was written
-    if privilege.object_type is ObjectType.COLLECTION:
-        for collection in row.collections or (ANY,):
-            yield Grant(privilege.object_type, name, database, collection)
-    else:
-        yield Grant(privilege.object_type, name, database, ANY)
-
-
-def _check(name: str, row: GrantRow, where: str, terms: Terms) -> Refusal | None:
-    privilege = catalogue.find(name)
-    if privilege is None:
-        hint = catalogue.suggest(name)
-        advice = f"write {hint}" if hint else "see docs/milvusrole.md for the names"
-        return Refusal(Reason.UNKNOWN_PRIVILEGE, f"{where}: Milvus has no privilege {name}; {advice}.")
-    return _check_server(privilege, where, terms) or _check_scope(privilege, row, where)
-
-
-def _check_server(privilege: Privilege, where: str, terms: Terms) -> Refusal | None:
-    if privilege.group or (privilege.since > V1_SINCE and not terms.privilege_groups):
-        needed = ".".join(str(part) for part in privilege.since)
-        return Refusal(
-            Reason.UNSUPPORTED_BY_SERVER,
-            f"{where}: {privilege.name} needs Milvus {needed} or newer and can't be granted on this server; "
-            "name single privileges that it has instead.",
-        )
-    return None
-
-
-V1_SINCE = (2, 3)
-"""The newest names that every server with V1 grants only is sure to know."""
-
-
-def _check_scope(privilege: Privilege, row: GrantRow, where: str) -> Refusal | None:
-    name = privilege.name
-    if privilege.level is Level.CLUSTER and (row.database not in {None, ANY} or row.collections):
-        advice = f"{name} acts on the whole cluster: put it in a row without database and collections."
-    elif privilege.level is Level.DATABASE and row.collections:
-        advice = f"{name} acts on a whole database: put it in a row without collections."
-    elif privilege.whole_database and row.collections:
-        advice = (
-            f"Milvus applies {name} to the whole database whatever the collection: put it in a row without."
-        )
-    elif privilege.everything and (row.database in {None, ANY} or row.collections):
-        # Milvus 2.3.5 takes a grant of All on every database, and nothing comes of it.
-        advice = f"{name} gives everything in one database: write which, and no collections."
-    elif row.database == ANY and row.collections:
-        advice = (
-            "collections need a database by name: Milvus has no collection of the same name in all databases."
-        )
-    else:
-        return None
-    return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
+def _lower_group(claim: Claim, wanted: WantedGroup, words: Vocabulary) -> Desired:
+    if not words.privilege_groups:
+        message = "This Milvus has no privilege groups (2.4.18 and newer do): name the privileges in the roles instead."
+        return Desired(claim, None, (Refusal(Reason.UNSUPPORTED_BY_SERVER, message),))
+    checked = {name: scopes.check_member(name, words) for name in sorted(wanted.privileges)}
+    refusals = [refusal for refusal in checked.values() if refusal is not None]
+    good = frozenset(name for name, refusal in checked.items() if refusal is None)
+    if (mixed := scopes.one_level(good, words)) is not None:
+        refusals.append(mixed)
+    # Nothing to put into it that Milvus would take: better no group, or the one that is there, than half a one.
+    if mixed is not None or not good:
+        return Desired(claim, None, tuple(refusals))
+    return Desired(claim, DesiredGroup(good, wanted.stale), tuple(refusals))

@@ -1,5 +1,6 @@
 """Which names may be claimed. The API server checks their syntax; this knows what is reserved."""
 
+from milvus_rbac.domain import catalogue
 from milvus_rbac.domain.claims import Kind
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.state import BUILTIN_ROLES, ROOT_USER, ZILLIZ_ADMIN
@@ -16,5 +17,8 @@ def check(kind: Kind, name: str, operator_account: str) -> Refusal | None:
         case Kind.ROLE if name in BUILTIN_ROLES:
             message = f"spec.roleName: {name} is built into Milvus; choose another name."
             return Refusal(Reason.RESERVED_NAME, message)
-        case Kind.USER | Kind.ROLE:
+        case Kind.GROUP if catalogue.find(name) is not None:
+            message = f"spec.groupName: {name} is a privilege or group that Milvus brings along; choose another name."
+            return Refusal(Reason.RESERVED_NAME, message)
+        case Kind.USER | Kind.ROLE | Kind.GROUP:
             return None

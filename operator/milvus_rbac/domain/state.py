@@ -1,4 +1,4 @@
-"""What a Milvus holds, as plain values: users, roles, bindings and grants. Knows neither servers nor resources."""
+"""What a Milvus holds, as plain values: users, roles, bindings, grants, groups. Knows neither servers nor resources."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,6 +58,8 @@ class User:
 
     roles: frozenset[str] = frozenset()
     password: PasswordVerdict = PasswordVerdict.UNKNOWN
+    hash_digest: str = ""
+    """SHA-256 of the password hash that the server keeps, in hex; empty where the server does not show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,9 @@ class State:
 
     users: Mapping[str, User] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Privilege groups, those that Milvus brings along too, with the names of their privileges. Empty where the server
+    has no groups, and where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +87,12 @@ class Scope:
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Role name to the databases in which its grants are known to be. Servers before 2.4.1 list grants only database by
     database, and grants outlive their databases, so what was ever granted must be remembered by the caller."""
-    logins: frozenset[str] = frozenset()
-    """Users whose password is to be tried."""
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """Users whose password is to be judged, each with the `hash_digest` under which the wanted password is known to be in
+    force; an empty one where none is known."""
+    groups: bool = False
+    """Whether privilege groups matter."""
+    holders: bool = False
+    """Whether it matters who holds a group, and so the grants of all roles."""
+    may_be_old: float = 0.0
+    """Seconds that what is read may be old, as long as nothing was written since."""

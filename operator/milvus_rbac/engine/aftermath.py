@@ -4,19 +4,24 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 
+from milvus_rbac.domain import catalogue
 from milvus_rbac.domain.changes import (
+    AddPrivileges,
     Change,
+    CreateGroup,
     CreateRole,
     CreateUser,
     DropRole,
     DropUser,
     PasswordMeans,
     RecreateUser,
+    ReplacePrivileges,
+    RevokePrivilege,
     UpdatePassword,
 )
-from milvus_rbac.domain.claims import Kind, WantedUser
+from milvus_rbac.domain.claims import Claim, Kind, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.domain.guard import CREATES, ClaimPlan
 from milvus_rbac.domain.lower import Terms
 from milvus_rbac.domain.state import PasswordVerdict
 from milvus_rbac.engine.batch import Batch, Site
@@ -55,6 +60,11 @@ class Aftermath:
         self._dirty = dirty
         self._teller = teller
         self._waiting: defaultdict[str, set[str]] = defaultdict(set)
+        """By role: the claims that want it."""
+        self._waiting_for_group: defaultdict[str, set[str]] = defaultdict(set)
+        """By privilege group: the claims that want it."""
+        self._held_up: set[str] = set()
+        """The claims of groups that roles hold."""
         self._crowded_out: set[str] = set()
         self._retries: defaultdict[str, int] = defaultdict(int)
 
@@ -104,12 +114,15 @@ class Aftermath:
             await self._conclude_deletion(entry, plan, result)
         else:
             self._retries.pop(uid, None)
-            told = report(entry, plan, outcome, result.observed, terms, site.endpoint)
+            told = report(entry, plan, result, terms, site.endpoint)
             if UNVERIFIED in told.refusals:
                 self._dirty.mark_later(uid, RETRY_LATER)
             await self._teller.tell(entry, told)
 
     async def _conclude_deletion(self, entry: Entry, plan: ClaimPlan, result: Result) -> None:
+        if plan.withheld:
+            await self._teller.tell(entry, pending_report(entry, plan.refusals[0]))
+            return
         if result.outcome.is_complete(plan):
             await self._tools.release(entry, left_behind=plan.left_behind)
             return
@@ -119,7 +132,8 @@ class Aftermath:
         self._dirty.mark_later(entry.uid, RETRY_LATER)
 
     def _arrange(self, result: Result, site: Site) -> None:
-        """Arrange who is looked at again before the interval is over, and who waits for which role."""
+        """Arrange who is looked at again before the interval is over, and who waits for which role or group."""
+        self._arrange_groups(result)
         gone = {change.role for change in _done(result) if isinstance(change, DropRole)}
         made = {change.role for change in _done(result) if isinstance(change, CreateRole)}
         there = (result.observed.roles.keys() | made) - gone
@@ -142,6 +156,22 @@ class Aftermath:
         if gone:
             users = self._tools.store.claimants(site.connection)
             self._dirty.mark(entry.uid for entry in users if gone & _roles_of(entry))
+
+    def _arrange_groups(self, result: Result) -> None:
+        filled = {
+            change.group for change in _done(result) if isinstance(change, AddPrivileges | ReplacePrivileges)
+        }
+        there = filled | {group for group, held in result.observed.groups.items() if held}
+        for group in self._waiting_for_group.keys() & there:
+            self._dirty.mark(self._waiting_for_group.pop(group))
+        if any(isinstance(change, RevokePrivilege | DropRole) for change in _done(result)):
+            self._dirty.mark(self._held_up)  # perhaps nobody holds it any more
+            self._held_up.clear()
+        for plan in result.plans:
+            for group in _groups_of(plan.claim) - there:
+                self._waiting_for_group[group].add(plan.claim.ref.uid)
+            if any(refusal.reason is Reason.IN_USE for refusal in plan.refusals):
+                self._held_up.add(plan.claim.ref.uid)
 
     # --- what was learned
 
@@ -179,6 +209,14 @@ class Aftermath:
                 self._tools.metrics.changes.labels(label, type(change).__name__, "failed").inc()
 
 
+def _groups_of(claim: Claim) -> set[str]:
+    """Name what may be privilege groups among what a claim grants."""
+    if not isinstance(claim.wanted, WantedRole) or claim.deleting:
+        return set()
+    names = {name for row in claim.wanted.rows for name in row.privileges}
+    return {name for name in names if catalogue.find(name) is None}
+
+
 def _roles_of(entry: Entry) -> set[str]:
     return set(entry.status.get("roles") or ())
 
@@ -192,7 +230,7 @@ def lost_claims(result: Result, intended: Collection[str]) -> frozenset[str]:
 
     The intent of their first create is still written down, and would make ours what somebody creates under the name.
     """
-    made = {change for change in _done(result) if isinstance(change, CreateUser | CreateRole)}
+    made = {change for change in _done(result) if isinstance(change, CREATES)}
     return frozenset(
         plan.claim.ref.uid
         for plan in result.plans
@@ -204,9 +242,13 @@ def lost_claims(result: Result, intended: Collection[str]) -> frozenset[str]:
 
 def _is_there(plan: ClaimPlan, result: Result, made: Collection[Change]) -> bool:
     name = plan.claim.object_name
-    if plan.claim.ref.kind is Kind.USER:
-        return name in result.observed.users or CreateUser(name) in made
-    return name in result.observed.roles or CreateRole(name) in made
+    match plan.claim.ref.kind:
+        case Kind.USER:
+            return name in result.observed.users or CreateUser(name) in made
+        case Kind.ROLE:
+            return name in result.observed.roles or CreateRole(name) in made
+        case Kind.GROUP:
+            return name in result.observed.groups or CreateGroup(name) in made
 
 
 def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:
@@ -219,6 +261,6 @@ def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[st
         uid
         for uid, failures in outcome.failed.items()
         for change, error in failures
-        if isinstance(change, CreateUser | CreateRole) and isinstance(error, Refused)
+        if isinstance(change, CREATES) and isinstance(error, Refused)
         if not (isinstance(error, AlreadyExists) and uid in intended)
     )

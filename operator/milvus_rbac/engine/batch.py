@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from milvus_rbac.domain.claims import Claim, Kind, WantedUser, assemble
+from milvus_rbac.domain.claims import Claim, Kind, WantedUser, assemble, owned
 from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.lower import Terms
-from milvus_rbac.engine.claiming import claim_of, granted_databases, rotated
+from milvus_rbac.domain.scopes import Vocabulary
+from milvus_rbac.engine.claiming import claim_of, granted_databases, known_digest, rotated
 from milvus_rbac.engine.connecting import Link
 from milvus_rbac.engine.store import Entry, Name, Store
 from milvus_rbac.engine.together import together
@@ -30,6 +31,10 @@ class Batch:
     databases: Mapping[str, frozenset[str]]
     entries: Mapping[str, Entry]
     """The resources as they were when the round began."""
+    our_roles: frozenset[str]
+    """Of all claims, dirty or not: the roles that resources own."""
+    claimed_groups: frozenset[str]
+    """Of all claims: the privilege groups that resources ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +77,25 @@ async def gather_batch(
         Wallet(wanted, old),
         {uid: granted_databases(entry) for uid, entry in entries.items()},
         entries,
+        owned(claims, Kind.ROLE),
+        frozenset(claim.object_name for claim in claims if claim.ref.kind is Kind.GROUP),
     )
 
 
-def terms_of(connection: MilvusConnection, link: Link, wallet: Wallet, superuser: bool | None) -> Terms:
+def terms_of(connection: MilvusConnection, link: Link, batch: Batch, superuser: bool | None) -> Terms:
     """Say what decisions need to know about the server."""
     return Terms(
         observe_only=connection.spec.mode is Mode.OBSERVE,
         authorization=link.features.authorization,
         password_update=connection.spec.password_update,
         superuser=superuser,
-        known_old=frozenset(wallet.old),
-        privilege_groups=link.features.privilege_groups,
+        known_old=frozenset(batch.wallet.old),
+        words=Vocabulary(
+            privilege_groups=link.features.privilege_groups,
+            levels=link.features.levels,
+            wildcard_breaks=link.features.wildcard_breaks,
+            claimed=batch.claimed_groups,
+        ),
     )
 
 
@@ -111,10 +123,12 @@ def _with_reading(
     reading = readings.get(claim.ref.uid)
     if reading is None or not isinstance(claim.wanted, WantedUser):
         return claim
+    entry, same_text = entries[claim.ref.uid], vault.is_in_force(claim.ref.uid, reading)
     wanted = replace(
         claim.wanted,
         password=reading.version,
-        rotated=rotated(entries[claim.ref.uid], reading) and not vault.is_in_force(claim.ref.uid, reading),
+        rotated=rotated(entry, reading) and not same_text,
+        known_digest=known_digest(entry, reading, same_text=same_text),
         password_refusal=reading.refusal,
     )
     return replace(claim, wanted=wanted)

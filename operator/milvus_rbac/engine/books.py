@@ -1,12 +1,18 @@
 """Finalizers and intents of one connection: what is about to be ours is written down before Milvus is touched."""
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
+from milvus_rbac.domain.changes import RemovePrivileges
 from milvus_rbac.domain.guard import ClaimPlan
 from milvus_rbac.engine.batch import Site
 from milvus_rbac.engine.claiming import Intents, intents_of
-from milvus_rbac.engine.ledger import Ledger
+from milvus_rbac.engine.ledger import Ledger, read_conditions
+from milvus_rbac.engine.reports import as_pending
 from milvus_rbac.engine.store import Entry, Store
+from milvus_rbac.kube.errors import ClusterRefused
+
+logger = logging.getLogger(__name__)
 
 
 class ConnectionBooks:
@@ -40,11 +46,32 @@ class ConnectionBooks:
             for plan in alive
             if plan.creates and plan.claim.origin is None and plan.claim.ref.uid in held
         }
+        held -= await self._note_stale(alive)
         intents = self.outstanding()
         if creating.keys() - intents.keys():
             await self._write({**intents, **creating})
         # Where the connection itself went meanwhile nothing was written, so nothing may be created.
         return (held - (creating.keys() - self.outstanding().keys())) | others
+
+    async def _note_stale(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
+        """Write down what a group is about to lose, where roles hold it: after a crash nothing in Milvus would show it.
+
+        Gives the uids of those for which that failed.
+        """
+        shrinking = [plan for plan in plans if any(isinstance(one, RemovePrivileges) for one in plan.changes)]
+        failed = set()
+        for plan in shrinking:
+            entry = self._store.entries.get(plan.claim.ref.uid)
+            if entry is None or not plan.stale:
+                continue
+            kept = {key: value for key, value in entry.status.items() if key != "conditions"}
+            status = {**kept, "pendingRevokes": as_pending(plan.stale)}
+            try:
+                await self._ledger.write_status(entry, status, read_conditions(entry))
+            except ClusterRefused as refusal:
+                logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal)
+                failed.add(entry.uid)
+        return frozenset(failed)
 
     def outstanding(self, without: Collection[str] = ()) -> Intents:
         """Give the intents that still mean something: on this server, of resources that have no claim there yet."""

@@ -10,13 +10,17 @@ from milvus_rbac.domain.claims import (
     Kind,
     Ref,
     SecretVersion,
+    StaleGrant,
+    WantedGroup,
     WantedRole,
     WantedUser,
 )
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.diff import stored_type
+from milvus_rbac.domain.state import Grant
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.vault import Reading
-from milvus_rbac.kinds import MilvusRole, MilvusUser
+from milvus_rbac.kinds import Claimant, MilvusPrivilegeGroup, MilvusRole, MilvusUser
 from milvus_rbac.kinds.claimant import DeletionPolicy
 
 
@@ -29,7 +33,7 @@ def claim_of(
     """Say what a resource claims.
 
     Args:
-        entry: a MilvusUser or MilvusRole.
+        entry: a resource that claims something.
         endpoints: the server's identity and its former ones; a claim recorded under another one is void.
         operator_account: the connection's own user, which no resource may claim.
         intents: uids for which a create was about to be sent.
@@ -44,7 +48,7 @@ def claim_of(
         return Claim(
             ref, "", WantedRole(()), created_at, deleting=entry.deleting, retain=True, refusal=refusal
         )
-    name = model.spec.user_name if isinstance(model, MilvusUser) else model.spec.role_name
+    name = model.spec.claimed_name
     recorded = model.status.claim
     reserved = names.check(kind, name, operator_account)
     valid = recorded is not None and recorded.name == name and recorded.endpoint in endpoints
@@ -103,8 +107,32 @@ def rotated(entry: Entry, reading: Reading) -> bool:
     return known is not None and reading.version is not None and known != reading.version
 
 
-def _wanted(model: MilvusUser | MilvusRole) -> WantedUser | WantedRole:
-    if isinstance(model, MilvusUser):
-        return WantedUser(frozenset(model.spec.roles))
-    rows = model.spec.grants
-    return WantedRole(tuple(GrantRow(row.privileges, row.database, row.collections or ()) for row in rows))
+def known_digest(entry: Entry, reading: Reading, *, same_text: bool) -> str:
+    """Give the digest of the server's hash under which the Secret's password was last seen in force.
+
+    `same_text` says that the Secret's text is the one that was, whatever its version.
+    """
+    if not isinstance(entry.model, MilvusUser) or entry.model.status.password is None:
+        return ""
+    is_known = same_text or reading.version == password_in_force(entry)
+    return entry.model.status.password.hash_digest or "" if is_known else ""
+
+
+def _wanted(model: Claimant) -> WantedUser | WantedRole | WantedGroup:
+    match model:
+        case MilvusUser():
+            return WantedUser(frozenset(model.spec.roles))
+        case MilvusRole():
+            rows = model.spec.grants
+            return WantedRole(
+                tuple(GrantRow(row.privileges, row.database, row.collections or ()) for row in rows)
+            )
+        case MilvusPrivilegeGroup():
+            pending = model.status.pending_revokes
+            stale = (
+                StaleGrant(
+                    one.role, Grant(stored_type(one.privilege), one.privilege, one.database, one.object_name)
+                )
+                for one in pending
+            )
+            return WantedGroup(frozenset(model.spec.privileges), frozenset(stale))

@@ -3,6 +3,7 @@
 It keeps the last good credentials in memory, because a namespace that is being deleted loses its Secrets first.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ from milvus_rbac.milvus.port import Address, Credentials, Features, Milvus
 
 USERNAME_KEY = "username"
 PASSWORD_KEY = "password"  # noqa: S105 - the name of the key
+
+
+ASK_AGAIN = 3600.0
+"""Seconds after which a server is asked again what it is, even if the connection never broke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,14 @@ class Connector:
         self._good: tuple[Address, Credentials] | None = None
         self._client: MilvusClient | None = None
         self._link: Link | None = None
+        self._asked_at = -ASK_AGAIN
+
+    @property
+    def should_ask_again(self) -> bool:
+        """Whether the server may be another one than the one that told what it is, or was told so long ago."""
+        if self._link is None or self._link.milvus.is_interrupted:
+            return True
+        return time.monotonic() - self._asked_at > ASK_AGAIN
 
     async def link(self, entry: Entry, connection: MilvusConnection, *, anew: bool) -> Link:
         """Give a server that answered: the one from before, or with `anew` one that is asked again.
@@ -56,7 +69,7 @@ class Connector:
             await self.close()
             self._means = means
         self._link = await self._greet(connection, *means)
-        self._good = means
+        self._good, self._asked_at = means, time.monotonic()
         return self._link
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """Say what is true of a MilvusConnection. Writes nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from milvus_rbac.domain.claims import Kind
@@ -9,7 +10,6 @@ from milvus_rbac.engine.claiming import Intents
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.milvus.port import Features
 
-DIALECT = "V1"
 MOST_INTENTS = 1000
 
 
@@ -28,15 +28,38 @@ def connection_status(
         status["server"] = {
             "endpoint": endpoint,
             "version": features.version or "unknown",
-            "dialect": DIALECT,
+            "dialect": features.dialect,
         }
     elif "server" in entry.status:
         status["server"] = entry.status["server"]
-    users = sum(one.kind == Kind.USER for one in claimants)
-    status |= {"userCount": users, "roleCount": len(claimants) - users, "claimCount": len(claimants)}
-    if features is not None and features.root_password_is_default:
-        status["warnings"] = [ROOT_WARNING]
+    kinds = Counter(one.kind for one in claimants)
+    status |= {
+        "userCount": kinds[Kind.USER],
+        "roleCount": kinds[Kind.ROLE],
+        "groupCount": kinds[Kind.GROUP],
+        "claimCount": len(claimants),
+    }
+    if features is not None and (warnings := list(_warnings(features))):
+        status["warnings"] = warnings
     return status
+
+
+def _warnings(features: Features) -> Iterator[dict[str, str]]:
+    if features.root_password_is_default:
+        yield ROOT_WARNING
+    if features.useful_privileges:
+        names = ", ".join(features.useful_privileges)
+        message = (
+            f"The operator's account lacks {names}: without those of privilege groups, it can't manage any; without BackupRBAC it "
+            "needs more calls. Grant ClusterAdmin on *.* to one of its roles."
+        )
+        yield {"reason": Reason.MISSING_PRIVILEGES.value, "message": message}
+    if features.wildcard_breaks:
+        message = (
+            f"Milvus {features.version} locks all users out at its next restart if anybody grants the privilege *"
+            " (milvus#39365, #40547): the operator does not; upgrade Milvus."
+        )
+        yield {"reason": Reason.UNSUPPORTED_BY_SERVER.value, "message": message}
 
 
 ROOT_WARNING = {

@@ -36,6 +36,8 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
 """Seconds between two probes of a server that does not answer; doubled each time, jittered."""
 STAND_STILL = 120.0
 """Seconds between two looks at a connection that must not be served."""
+SAME_PICTURE = 10.0
+"""Seconds for which a picture of the server serves the rounds of one interval."""
 BREATH = 0.05
 """Seconds between two rounds when there is more to do at once."""
 
@@ -274,8 +276,11 @@ class Corridor:
         work = Round(
             batch.assembled,
             batch.wallet,
-            terms_of(connection, link, batch.wallet, self._aftermath.superuser),
+            terms_of(connection, link, batch, self._aftermath.superuser),
             batch.databases,
+            batch.our_roles,
+            # One picture serves all rounds of an interval in which nothing changes.
+            SAME_PICTURE if batch.entries.keys() <= by_clock else 0.0,
             lambda proposals: self._quarrels.contested(proposals, by_clock, interval),
         )
         try:
@@ -312,14 +317,15 @@ class Corridor:
         return useful
 
     def _mark_by_clock(self, connection: MilvusConnection) -> None:
-        """Look at everything when the interval is over; the server is asked anew what it is."""
+        """Look at everything when the interval is over; where the server may be another one by now, it is asked what it is."""
         now, interval = time.monotonic(), connection.spec.interval_length.total_seconds()
         self._look_at = min(self._look_at, now + 1.1 * interval)  # a shorter interval counts at once
         if now < self._look_at:
             return
         claimants = frozenset(entry.uid for entry in self._claimants())
         if self._look_at:
-            self._by_clock, self._anew = claimants, True
+            self._by_clock = claimants
+            self._anew |= self._connector.should_ask_again
         self._look_at = now + interval * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
         self._dirty.mark(claimants)
 

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from milvus_rbac.domain.changes import (
+    AddPrivileges,
     BindRole,
     Change,
+    ClearProxies,
+    CreateGroup,
     CreateRole,
     CreateUser,
     GrantPrivilege,
     Phase,
+    RemovePrivileges,
+    ReplacePrivileges,
     phase,
     takes,
 )
@@ -100,23 +105,38 @@ def _is_pointless(step: Step, outcome: Outcome) -> bool:
     """Tell whether something failed in this round without which the change makes no sense or is not safe."""
     uid, change = step
     own = [failed for failed, _ in outcome.failed[uid]]
-    if isinstance(change, BindRole) and any(
-        CreateRole(change.role) == failed for failed in _all_failed(outcome)
-    ):
-        message = (
-            f"spec.roles: the role {change.role} could not be created; it is bound as soon as there is one."
-        )
-        outcome.waiting[uid].append(Refusal(Reason.WAITING_FOR_ROLE, message))
+    if (waits := _waits_for_another(change, outcome)) is not None:
+        outcome.waiting[uid].append(waits)
         return True
-    if isinstance(change, BindRole | GrantPrivilege) and any(
-        isinstance(one, CreateUser | CreateRole) for one in own
+    if isinstance(change, BindRole | GrantPrivilege | AddPrivileges) and any(
+        isinstance(one, CreateUser | CreateRole | CreateGroup) for one in own
     ):
+        return True
+    # The proxies are told to forget only what the group does not give any more.
+    if isinstance(change, ClearProxies) and any(isinstance(one, RemovePrivileges) for one in own):
         return True
     # A give that a bug or an unknown answer stopped may still succeed: do not take before. A refused one will not.
     unsure = any(
         isinstance(error, InternalError) and not takes(failed) for failed, error in outcome.failed[uid]
     )
     return unsure and takes(change)
+
+
+def _waits_for_another(change: Change, outcome: Outcome) -> Refusal | None:
+    """Say what another claim could not create and this change needs."""
+    if isinstance(change, BindRole) and CreateRole(change.role) in _all_failed(outcome):
+        message = (
+            f"spec.roles: the role {change.role} could not be created; it is bound as soon as there is one."
+        )
+        return Refusal(Reason.WAITING_FOR_ROLE, message)
+    if isinstance(change, GrantPrivilege) and any(
+        isinstance(one, CreateGroup | AddPrivileges | ReplacePrivileges)
+        and one.group == change.grant.privilege
+        for one in _all_failed(outcome)
+    ):
+        message = f"spec.grants: the privilege group {change.grant.privilege} could not be filled; it is granted as soon as it is."
+        return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
+    return None
 
 
 def _all_failed(outcome: Outcome) -> Iterable[Change]:

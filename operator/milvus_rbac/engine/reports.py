@@ -1,11 +1,11 @@
 """Say in one status per resource what is true after a round. Writes nothing and asks nobody."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from milvus_rbac.domain.changes import Change, RecreateUser, UpdatePassword, apply_all, describe, field_of
-from milvus_rbac.domain.claims import Claim, Kind, SecretVersion, WantedUser
+from milvus_rbac.domain.changes import Change, ClearProxies, RecreateUser, UpdatePassword
+from milvus_rbac.domain.claims import Claim, Kind, StaleGrant, WantedUser
 from milvus_rbac.domain.conditions import (
     Condition,
     Patience,
@@ -16,12 +16,15 @@ from milvus_rbac.domain.conditions import (
     summarize_password,
     summarize_ready,
 )
+from milvus_rbac.domain.effects import apply_all
 from milvus_rbac.domain.guard import ClaimPlan
 from milvus_rbac.domain.lower import Terms
 from milvus_rbac.domain.state import PasswordVerdict, Role, State, User
+from milvus_rbac.domain.wording import describe, field_of
 from milvus_rbac.engine.claiming import password_in_force
 from milvus_rbac.engine.ledger import ready_condition
 from milvus_rbac.engine.performing import Outcome
+from milvus_rbac.engine.round import Result
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.errors import AlreadyExists, Changed, InternalError, MilvusRbacError, OldPasswordRefused
 
@@ -57,24 +60,28 @@ class Report:
         return bool(self.refusals) and all(patience(one.reason) is Patience.WAITING for one in self.refusals)
 
 
-def report(
-    entry: Entry, plan: ClaimPlan, outcome: Outcome, observed: State, terms: Terms, endpoint: str
-) -> Report:
+Held = User | Role | frozenset[str]
+"""What the server holds of one claim: a user, a role, or the privileges of a group."""
+
+
+def report(entry: Entry, plan: ClaimPlan, result: Result, terms: Terms, endpoint: str) -> Report:
     """Say what is true of a resource that is not being deleted."""
-    uid, name = entry.uid, plan.claim.object_name
+    uid, name, outcome = entry.uid, plan.claim.object_name, result.outcome
     done = outcome.done[uid]
-    now = _after(plan.claim, observed, done)
+    held = _held(plan.claim, result, done)
     refusals = _refusals(plan, outcome, terms)
     status: dict[str, Any] = {"observedGeneration": entry.generation}
-    held = now.users.get(name) if plan.claim.ref.kind is Kind.USER else now.roles.get(name)
     if _is_unverified(entry, plan, held, terms):
         refusals = (*refusals, UNVERIFIED)
     if held is not None and plan.origin is not None:
         status["claim"] = {"endpoint": endpoint, "name": name, "origin": plan.origin.value}
     elif plan.claim.origin is not None and _is_unsure(outcome, uid):
         status |= {key: value for key, value in entry.status.items() if key == "claim"}
+    stale = _still_stale(plan, result)
     status |= _details(plan.claim, held, entry)
-    conditions = list(summarize_ready(refusals, _success(plan.claim, held), entry.generation))
+    if stale:
+        status["pendingRevokes"] = as_pending(stale)
+    conditions = list(summarize_ready(refusals, _success(plan.claim, held, stale), entry.generation))
     if isinstance(held, User):
         conditions += _password_condition(entry, plan, outcome, held, terms)
     if terms.observe_only:
@@ -102,14 +109,44 @@ def should_retry(outcome: Outcome, uid: str) -> bool:
     )
 
 
-def _after(claim: Claim, observed: State, done: Sequence[Change]) -> State:
+def _held(claim: Claim, result: Result, done: Sequence[Change]) -> Held | None:
     """Work out what the server holds of one claim now, without copying the whole of it."""
-    name = claim.object_name
-    if claim.ref.kind is Kind.USER:
-        user = observed.users.get(name)
-        return apply_all(State(users={name: user} if user else {}), done)
-    role = observed.roles.get(name)
-    return apply_all(State(roles={name: role} if role else {}), done)
+    name, observed = claim.object_name, result.observed
+    match claim.ref.kind:
+        case Kind.USER:
+            user = observed.users.get(name)
+            now = apply_all(State(users={name: user} if user else {}), done).users.get(name)
+            seen = result.confirmed.get(name)
+            if now is None or seen is None or seen.password is not PasswordVerdict.IN_FORCE:
+                return now
+            return replace(now, hash_digest=seen.hash_digest)
+        case Kind.ROLE:
+            role = observed.roles.get(name)
+            return apply_all(State(roles={name: role} if role else {}), done).roles.get(name)
+        case Kind.GROUP:
+            group = observed.groups.get(name)
+            groups = {} if group is None else {name: group}
+            return apply_all(State(groups=groups), done).groups.get(name)
+
+
+def _still_stale(plan: ClaimPlan, result: Result) -> tuple[StaleGrant, ...]:
+    """Name what a group lost and the proxies still give: what was not cleared, of roles that are there."""
+    done = (one for one in result.outcome.done[plan.claim.ref.uid] if isinstance(one, ClearProxies))
+    cleared = {StaleGrant(one.role, one.grant) for one in done}
+    return tuple(one for one in sorted(plan.stale - cleared) if one.role in result.observed.roles)
+
+
+def as_pending(stale: Iterable[StaleGrant]) -> list[dict[str, str]]:
+    """Write stale grants the way status.pendingRevokes has them."""
+    return [
+        {
+            "role": one.role,
+            "privilege": one.grant.privilege,
+            "database": one.grant.database,
+            "objectName": one.grant.object_name,
+        }
+        for one in sorted(stale)[:MOST_GRANTS]
+    ]
 
 
 def _is_unsure(outcome: Outcome, uid: str) -> bool:
@@ -132,7 +169,7 @@ UNVERIFIED = Refusal(
 )
 
 
-def _is_unverified(entry: Entry, plan: ClaimPlan, held: User | Role | None, terms: Terms) -> bool:
+def _is_unverified(entry: Entry, plan: ClaimPlan, held: Held | None, terms: Terms) -> bool:
     """Tell whether nobody knows if the Secret's password is in force: the login that was to show it came to nothing."""
     wanted = plan.claim.wanted
     if not isinstance(held, User) or not isinstance(wanted, WantedUser) or plan.origin is None:
@@ -168,14 +205,22 @@ AUTHORIZATION_OFF = Refusal(
 )
 
 
-def _success(claim: Claim, held: User | Role | None) -> str:
-    if isinstance(held, User):
-        return f"User {claim.object_name} is in Milvus with the password of its Secret; roles: {len(held.roles)}."
-    count = len(held.grants or ()) if held else 0
-    return f"Role {claim.object_name} is in Milvus; grants: {count}."
+def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant]) -> str:
+    name = claim.object_name
+    match held:
+        case User():
+            return f"User {name} is in Milvus with the password of its Secret; roles: {len(held.roles)}."
+        case frozenset():
+            said = f"Privilege group {name} is in Milvus; privileges: {len(held)}."
+            if not stale:
+                return said
+            left = "; ".join(f"{one.role}: {one.grant}" for one in stale)
+            return f"{said} Roles that no MilvusRole owns keep what it lost until it is revoked or the proxies restart: {left}."
+        case _:
+            return f"Role {name} is in Milvus; grants: {len(held.grants or ()) if held else 0}."
 
 
-def _details(claim: Claim, held: User | Role | None, entry: Entry) -> dict[str, Any]:
+def _details(claim: Claim, held: Held | None, entry: Entry) -> dict[str, Any]:
     if isinstance(held, Role) and held.grants is not None:
         grants = sorted(held.grants)
         shown = [
@@ -188,22 +233,24 @@ def _details(claim: Claim, held: User | Role | None, entry: Entry) -> dict[str, 
             for grant in grants[:MOST_GRANTS]
         ]
         return {"grants": shown, "grantCount": len(grants)}
+    if isinstance(held, frozenset):
+        return {"privileges": sorted(held), "privilegeCount": len(held)}
     if isinstance(held, User):
         details: dict[str, Any] = {"roles": sorted(held.roles), "roleCount": len(held.roles)}
-        version = _version_in_force(claim, held, entry)
-        if version is not None:
-            details["password"] = {
-                "secretUid": version.uid,
-                "secretResourceVersion": version.resource_version,
-            }
+        if (password := _password_in_force(claim, held, entry)) is not None:
+            details["password"] = password
         return details
     return {}
 
 
-def _version_in_force(claim: Claim, held: User, entry: Entry) -> SecretVersion | None:
-    if held.password is PasswordVerdict.IN_FORCE and isinstance(claim.wanted, WantedUser):
-        return claim.wanted.password
-    return password_in_force(entry) if held.password is PasswordVerdict.UNKNOWN else None
+def _password_in_force(claim: Claim, held: User, entry: Entry) -> object:
+    if held.password is PasswordVerdict.UNKNOWN:
+        return entry.status.get("password")
+    version = claim.wanted.password if isinstance(claim.wanted, WantedUser) else None
+    if held.password is not PasswordVerdict.IN_FORCE or version is None:
+        return None
+    known = {"secretUid": version.uid, "secretResourceVersion": version.resource_version}
+    return {**known, "hashDigest": held.hash_digest} if held.hash_digest else known
 
 
 def _password_condition(

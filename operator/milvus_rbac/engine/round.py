@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from milvus_rbac.domain.changes import Change
-from milvus_rbac.domain.claims import Adoption, Claim, Kind
+from milvus_rbac.domain import catalogue
+from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdatePassword
+from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.diff import Proposal, diff
 from milvus_rbac.domain.guard import ClaimPlan, guard
 from milvus_rbac.domain.lower import Terms, lower
-from milvus_rbac.domain.state import Scope, State
+from milvus_rbac.domain.state import Scope, State, User
 from milvus_rbac.engine.performing import Outcome, perform_all
+from milvus_rbac.errors import MilvusRbacError
 from milvus_rbac.milvus.port import Milvus, Wallet
 
 Assembled = Sequence[tuple[Claim, Refusal | None]]
@@ -35,6 +37,10 @@ class Round:
     terms: Terms
     databases: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By claim uid: where a role's grants are known to be."""
+    our_roles: frozenset[str] = frozenset()
+    """The roles that resources own, of this round or not."""
+    may_be_old: float = 0.0
+    """Seconds that the picture of the server may be old, as long as nothing was changed since."""
     contested: Callable[[Sequence[Proposal]], frozenset[tuple[str, Change]]] = lambda _: frozenset()
     """Told what is proposed, says what somebody else keeps undoing."""
     outcome: Outcome = field(default_factory=Outcome)
@@ -48,6 +54,8 @@ class Result:
     observed: State
     plans: tuple[ClaimPlan, ...]
     outcome: Outcome
+    confirmed: Mapping[str, User] = field(default_factory=dict)
+    """The users whose password was set, as the server shows them afterwards; none where it does not."""
 
 
 async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callable[[], None]) -> Result:
@@ -58,32 +66,54 @@ async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callab
         LeaseLost: another operator may be at work; what is done is done.
         ClusterError: what has to be written down before could not be; Milvus was not touched.
     """
-    observed = await milvus.observe(scope_of(work.assembled, work.databases), work.wallet)
-    desired = lower(work.assembled, work.terms)
-    proposals = diff(observed, desired)
+    observed = await milvus.observe(scope_of(work), work.wallet)
+    desired = lower(work.assembled, work.terms, observed.groups)
+    proposals = diff(observed, desired, work.terms.words, work.our_roles)
     plans = guard(proposals, observed, work.terms, work.contested(proposals))
     allowed = await books.prepare(plans)
     plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)
     await perform_all(plans, milvus, work.wallet, may_write, work.outcome)
-    return Result(observed, plans, work.outcome)
+    return Result(observed, plans, work.outcome, await _confirm(milvus, work))
 
 
-def scope_of(assembled: Assembled, databases: Mapping[str, frozenset[str]]) -> Scope:
+async def _confirm(milvus: Milvus, work: Round) -> Mapping[str, User]:
+    """Look at the passwords that were just set, so that the next look knows them without judging them."""
+    changes = (change for changes in work.outcome.done.values() for change in changes)
+    users = {one.user for one in changes if isinstance(one, CreateUser | UpdatePassword | RecreateUser)}
+    if not users or not work.terms.authorization or work.outcome.trouble is not None:
+        return {}
+    try:
+        return await milvus.confirm(users, work.wallet)
+    except MilvusRbacError:
+        return {}  # what was made is made; the next round looks again
+
+
+def scope_of(work: Round) -> Scope:
     """Say which details a round needs: the grants of its roles, and logins where a verdict matters."""
-    owners = [claim for claim, refusal in assembled if refusal is None]
+    owners = [claim for claim, refusal in work.assembled if refusal is None]
+    groups = any(claim.ref.kind is Kind.GROUP for claim in owners)
     return Scope(
         roles={
-            claim.object_name: databases.get(claim.ref.uid, frozenset())
+            claim.object_name: work.databases.get(claim.ref.uid, frozenset())
             for claim in owners
             if claim.ref.kind is Kind.ROLE
         },
         # A foreign account is never probed unless it may be taken over; one that is ours and goes, needs no proof.
-        logins=frozenset(
-            claim.object_name
+        logins={
+            claim.object_name: claim.wanted.known_digest
             for claim in owners
-            if claim.ref.kind is Kind.USER
+            if isinstance(claim.wanted, WantedUser)
             and (
                 not claim.is_ours if claim.deleting else claim.is_ours or claim.adoption is not Adoption.NEVER
             )
-        ),
+        },
+        groups=groups or any(_may_name_groups(claim) for claim in owners),
+        holders=groups,
+        may_be_old=work.may_be_old,
     )
+
+
+def _may_name_groups(claim: Claim) -> bool:
+    if not isinstance(claim.wanted, WantedRole):
+        return False
+    return any(catalogue.find(name) is None for row in claim.wanted.rows for name in row.privileges)

@@ -263,10 +263,5 @@ def _rivals(entry: Entry, store: Store) -> list[Entry]:
     return [
         other
         for other in store.claimants(connection)
-        if other.kind == entry.kind and _claimed(other) == _claimed(entry)
+        if other.kind == entry.kind and other.claimed_name == entry.claimed_name
     ]
-
-
-def _claimed(entry: Entry) -> object:
-    spec = entry.body.get("spec") or {}
-    return spec.get("userName") or spec.get("roleName")

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from milvus_rbac.domain.claims import SecretVersion
-from milvus_rbac.kinds import KINDS, MilvusConnection, MilvusRole, MilvusUser, Resource
+from milvus_rbac.kinds import KINDS, Claimant, MilvusConnection, MilvusUser, Resource
 from milvus_rbac.kube.cluster import FINALIZER
 
 Name = tuple[str, str]
@@ -92,9 +92,16 @@ class Entry:
         return self.model if isinstance(self.model, MilvusConnection) else None
 
     @property
-    def claimant(self) -> MilvusUser | MilvusRole | None:
+    def claimant(self) -> Claimant | None:
         """The model of a resource that claims something."""
-        return self.model if isinstance(self.model, MilvusUser | MilvusRole) else None
+        return self.model if isinstance(self.model, Claimant) else None
+
+    @property
+    def claimed_name(self) -> str | None:
+        """The name in Milvus that the resource claims, even where the rest of it can't be read."""
+        spec = self.body.get("spec") or {}
+        names = (spec.get(field) for field in ("userName", "roleName", "groupName"))
+        return next((name for name in names if name), None)
 
     @property
     def secrets(self) -> Iterator[Name]:

@@ -39,9 +39,7 @@ class Tools:
         await self.ledger.let_go(entry)
         if not left_behind:
             return
-        noun = "User" if entry.kind == Kind.USER else "Role"
-        spec = entry.body.get("spec") or {}
-        name = spec.get("userName") or spec.get("roleName")
+        noun, name = Kind(entry.kind).noun.capitalize(), entry.claimed_name
         logger.warning("%s %s was left in Milvus: %s %s/%s is gone.", noun, name, entry.kind, *entry.name)
         connection_name = self.store.connection_name(entry)
         self.metrics.left_behind.labels("/".join(connection_name or ())).inc()

@@ -162,6 +162,8 @@ class MilvusConnectionStatus(Status):
     """How many MilvusUsers use this connection."""
     role_count: int | None = None
     """How many MilvusRoles use this connection."""
+    group_count: int | None = None
+    """How many MilvusPrivilegeGroups use this connection."""
     claim_count: int | None = None
     """How many resources use this connection, of all kinds together."""
     warnings: Annotated[tuple[Warning, ...], Field(max_length=MAX_WARNINGS)] = ()

@@ -46,6 +46,11 @@ class MilvusRoleSpec(ClaimantSpec):
     grants: Annotated[tuple[GrantRow, ...], Field(max_length=MAX_ROWS)] = ()
     """Everything that the role grants. What is granted to the role by hand is taken back."""
 
+    @property
+    def claimed_name(self) -> str:
+        """The name in Milvus."""
+        return self.role_name
+
 
 class ObservedGrant(Shape):
     """One grant of the role, the way Milvus stores it."""

@@ -37,6 +37,11 @@ class MilvusUserSpec(ClaimantSpec):
     ] = ()
     """All roles that the user has, by their names in Milvus. A role that is bound to the user by hand is taken back."""
 
+    @property
+    def claimed_name(self) -> str:
+        """The name in Milvus."""
+        return self.user_name
+
 
 class PasswordVersion(Shape):
     """Which version of the Secret is in force; never the password itself."""
@@ -45,6 +50,8 @@ class PasswordVersion(Shape):
     """UID of the Secret whose password Milvus accepts."""
     secret_resource_version: Annotated[str, Field(max_length=64)]
     """The resourceVersion of that Secret."""
+    hash_digest: Annotated[str, Field(max_length=64)] | None = None
+    """SHA-256 of the password hash that Milvus keeps, where it shows it: with the same hash, the same password is in force."""
 
 
 class MilvusUserStatus(ClaimantStatus):

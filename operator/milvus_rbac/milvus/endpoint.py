@@ -28,6 +28,8 @@ _OPTIONS: Final = (
     ("grpc.http2.max_pings_without_data", 0),
     # One attempt per call: whether to try again is the round's decision.
     ("grpc.enable_retries", 0),
+    # A snapshot of ten thousand users is larger than the 4 MiB that gRPC takes by itself.
+    ("grpc.max_receive_message_length", 256 * 1024 * 1024),
     # http_proxy is for the way out of a cluster.
     ("grpc.enable_http_proxy", 0),
 )

@@ -2,6 +2,8 @@
 
 import re
 import secrets
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from milvus_rbac.domain.catalogue import find
@@ -17,8 +19,9 @@ from milvus_rbac.domain.state import (
 )
 from milvus_rbac.errors import Refused, Unreachable
 from milvus_rbac.milvus import requests
+from milvus_rbac.milvus.logins import try_login
 from milvus_rbac.milvus.port import Credentials, Features, Password
-from milvus_rbac.milvus.read import grants_in, try_login
+from milvus_rbac.milvus.read import grants_in, read_groups
 from milvus_rbac.milvus.session import Session
 
 DEFAULT_ROOT: Final = Credentials(ROOT_USER, Password("Milvus"))
@@ -32,10 +35,19 @@ _NEEDED: Final = (
     "SelectUser",
     "UpdateUser",
 )
+_USEFUL: Final = (
+    "CreatePrivilegeGroup",
+    "DropPrivilegeGroup",
+    "ListPrivilegeGroups",
+    "OperatePrivilegeGroup",
+    "BackupRBAC",
+)
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 _COMPANIONS: Final = (2, 3, 6)
 _WILDCARD_DATABASE: Final = (2, 4, 1)
 _PRIVILEGE_GROUPS: Final = (2, 4, 18)
+_WILDCARD_BREAKS: Final = (((2, 4, 18), (2, 5)), ((2, 5, 0), (2, 5, 7)))
+"""From the first version of each pair until before the second; 2.4 was never mended."""
 
 
 def parse_version(text: str) -> tuple[int, ...] | None:
@@ -47,23 +59,32 @@ def parse_version(text: str) -> tuple[int, ...] | None:
 async def learn(session: Session, own: Credentials) -> Features:
     """Ask a server what it is, after a login that proves the account."""
     version = await session.log_in()
+    parsed = parse_version(version)
     sees_users = await _sees_users(session)
     authorization = await _checks_logins(session)
-    groups = await _has_privilege_groups(session, parse_version(version))
-    wildcard = groups or _is_at_least(version, _WILDCARD_DATABASE, unknown=False)
-    return Features(
+    known, groups = await _privilege_groups(session, parsed)
+    found = Features(
         version=version,
         authorization=authorization,
-        missing_privileges=await _missing(session, own.username, sees_users, wildcard)
-        if authorization
-        else (),
         root_password_is_default=await _root_is_open(session, own, authorization),
         # A build without a stamp is taken to be newer than January 2024: believing in companions that are not there
         # leaves rights that were granted by name, not believing in those that are there would fight the server.
         companions=_is_at_least(version, _COMPANIONS, unknown=True),
-        privilege_groups=groups,
-        wildcard_database_lists_all=wildcard,
+        privilege_groups=known,
+        builtin_groups={name: held for name, held in groups.items() if _is_builtin(name)},
+        wildcard_database_lists_all=known or _is_at_least(version, _WILDCARD_DATABASE, unknown=False),
+        wildcard_breaks=parsed is not None
+        and any(first <= parsed < after for first, after in _WILDCARD_BREAKS),
     )
+    if not authorization or (own.username == ROOT_USER and sees_users):
+        return found  # root's power is its name, except with rootShouldBindRole
+    return await _with_missing(session, own.username, found, groups)
+
+
+def _is_builtin(name: str) -> bool:
+    row = find(name)
+    # A group that the catalogue does not know may be somebody's; a newer Milvus names its own in the same way.
+    return bool(row and row.group)
 
 
 def _is_at_least(version: str, wanted: tuple[int, ...], *, unknown: bool) -> bool:
@@ -104,43 +125,60 @@ async def _root_is_open(session: Session, own: Credentials, authorization: bool)
     return await try_login(session, DEFAULT_ROOT) is PasswordVerdict.IN_FORCE
 
 
-async def _has_privilege_groups(session: Session, version: tuple[int, ...] | None) -> bool:
-    """OperatePrivilegeV2 itself cannot be asked: without all its fields it kills the proxy of every version."""
+async def _privilege_groups(
+    session: Session, version: tuple[int, ...] | None
+) -> tuple[bool, Mapping[str, frozenset[str]]]:
+    """Tell whether there are privilege groups, and which, as far as the account may see them.
+
+    OperatePrivilegeV2 itself cannot be asked: without all its fields it kills the proxy of every version.
+    """
+    groups: Mapping[str, frozenset[str]] = {}
     try:
-        await session.read("ListPrivilegeGroups", requests.all_groups())
+        groups = await read_groups(session)
     except Refused as error:
         if error.refusal.reason is Reason.UNSUPPORTED_BY_SERVER:
-            return False
+            return False, {}
     # 2.4.16 and 2.4.17 have groups, but no call to grant them.
-    return version is None or version >= _PRIVILEGE_GROUPS
+    return version is None or version >= _PRIVILEGE_GROUPS, groups
 
 
-async def _missing(session: Session, user: str, sees_users: bool, wildcard: bool) -> tuple[str, ...]:
+async def _with_missing(
+    session: Session, user: str, found: Features, groups: Mapping[str, frozenset[str]]
+) -> Features:
     """Compare what the account holds with what the calls need. Everybody may read this much about himself."""
-    if user == ROOT_USER and sees_users:  # root's power is its name, except with rootShouldBindRole
-        return ()
     # Servers that list grants database by database want a privilege for listing the databases too.
-    needed = _NEEDED if wildcard else (*_NEEDED, "ListDatabases")
+    needed = _NEEDED if found.wildcard_database_lists_all else (*_NEEDED, "ListDatabases")
+    useful = _USEFUL if found.privilege_groups else ()
     reply = await session.read("SelectUser", requests.one_user(user))
     roles = {role.name for result in reply.results for role in result.roles if role.name} | {PUBLIC_ROLE}
     if ADMIN_ROLE in roles:
-        return ()
-    held = [await grants_in(session, role, (ANY, DEFAULT_DATABASE)) for role in sorted(roles)]
-    # On `*`, 2.3.5 takes the grant of All and gives nothing for it; 3.0 judges cluster calls on `*` only.
-    all_in = ANY if wildcard else DEFAULT_DATABASE
-    return tuple(
-        name for name in needed if not any(_gives(grant, name, all_in) for grant in frozenset().union(*held))
+        return found
+    held = frozenset().union(
+        *[await grants_in(session, found, role, (ANY, DEFAULT_DATABASE)) for role in sorted(roles)]
+    )
+    given = {name for name in (*needed, *useful) if any(_gives(grant, name, found, groups) for grant in held)}
+    return replace(
+        found,
+        missing_privileges=tuple(name for name in needed if name not in given),
+        useful_privileges=tuple(name for name in useful if name not in given),
     )
 
 
-def _gives(grant: Grant, name: str, all_in: str) -> bool:
-    """Say whether a grant allows a call that is made without a database, which Milvus judges in `default`."""
+def _gives(grant: Grant, name: str, found: Features, groups: Mapping[str, frozenset[str]]) -> bool:
+    """Say whether a grant allows a call that is made without a database, which Milvus judges in `default`.
+
+    3.0 judges it in `*` only.
+    """
     row = find(name)
-    if row is None or grant.database not in {ANY, DEFAULT_DATABASE} or grant.object_name != ANY:
+    judged = {ANY} if found.databases_are_boundaries else {ANY, DEFAULT_DATABASE}
+    if row is None or grant.database not in judged or grant.object_name != ANY:
         return False
     if grant.privilege == "All":
-        return grant.database == all_in
-    # Who may list its members is another question, so a group of somebody's own is believed to give what is needed.
+        # On `*`, 2.3.5 takes the grant of All and gives nothing for it.
+        return grant.database == (ANY if found.wildcard_database_lists_all else DEFAULT_DATABASE)
+    if grant.privilege in groups:
+        return name in groups[grant.privilege]
+    # Who may not list the members of a group is believed to have what it needs.
     if grant.privilege == "ClusterAdmin" or find(grant.privilege) is None:
         return True
     return grant.object_type == row.object_type and grant.privilege in {name, ANY}

@@ -1,11 +1,12 @@
 """What the engine may ask of a Milvus. The client implements it for real servers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from milvus_rbac.domain.catalogue import Level
 from milvus_rbac.domain.changes import Change
-from milvus_rbac.domain.state import Scope, State
+from milvus_rbac.domain.state import Scope, State, User
 
 WRITE_SECONDS = 30.0
 """How long one write may take (a roll of the server's log holds one for 5 s on 2.6 and 3.0); the Lease must last longer."""
@@ -70,13 +71,39 @@ class Features:
     """False: any password logs in (common.security.authorizationEnabled is off)."""
     missing_privileges: Sequence[str] = ()
     """Privileges that the operator's account lacks."""
+    useful_privileges: Sequence[str] = ()
+    """Privileges that it lacks too, and can do without: no privilege groups can be managed, or reading takes more calls."""
     root_password_is_default: bool = False
     companions: bool = False
     """Load and Flush come with companions (Milvus 2.3.6 and later)."""
     privilege_groups: bool = False
-    """OperatePrivilegeV2 and privilege groups are there (2.4.18, 2.5 and later): not spoken yet."""
+    """OperatePrivilegeV2, privilege groups and BackupRBAC are there (2.4.18, 2.5 and later)."""
+    builtin_groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The groups that Milvus brings along, with their privileges: they differ by version and by milvus.yaml."""
     wildcard_database_lists_all: bool = False
     """SelectGrant with database `*` lists the grants of all databases (2.4.1 and later)."""
+    wildcard_breaks: bool = False
+    """A grant of the privilege `*` locks all users out when the proxies restart (milvus#39365, #40547)."""
+
+    @property
+    def dialect(self) -> str:
+        """Which of Milvus' two ways to grant is spoken."""
+        return "V2" if self.privilege_groups else "V1"
+
+    @property
+    def levels(self) -> Mapping[str, Level]:
+        """Level of each privilege, as the server's own groups tell it."""
+        return {
+            privilege: level
+            for level in Level
+            for privilege in self.builtin_groups.get(f"{level.value}Admin", ())
+        }
+
+    @property
+    def databases_are_boundaries(self) -> bool:
+        """Whether a request is judged by the database it names (3.0), and not by the connection's (milvus#50678)."""
+        # 3.0 is also where renaming a collection came down to the level of databases.
+        return self.levels.get("RenameCollection") is Level.DATABASE
 
 
 class Milvus(Protocol):
@@ -88,12 +115,21 @@ class Milvus(Protocol):
         InternalError: an answer that nobody expected.
     """
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the connection broke since the last greeting, so that another server may answer by now."""
+        ...
+
     async def greet(self) -> Features:
         """Log in and find out what the server is. Raises Unreachable with the reason when that fails."""
         ...
 
     async def observe(self, scope: Scope, wallet: Wallet) -> State:
-        """Read users, roles, bindings, and the details that the scope names; passwords are tried with the wallet's."""
+        """Read users, roles, bindings, and the details that the scope names; passwords are judged with the wallet's."""
+        ...
+
+    async def confirm(self, users: Collection[str], wallet: Wallet) -> Mapping[str, User]:
+        """Look at users whose password was just set; none where the server shows no hashes, and a login is the only proof."""
         ...
 
     async def perform(self, change: Change, wallet: Wallet, may_write: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
-"""The messages of the V1 dialect, which every server from 2.2 to 3.0 understands."""
+"""The messages: those that every server from 2.2 to 3.0 understands, and V2 and groups for those that have them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from milvus_rbac.domain.state import Grant
@@ -48,13 +49,43 @@ def unbind(user: str, role: str) -> Any:
 
 
 def give(role: str, grant: Grant) -> Any:
-    """Ask to grant."""
+    """Ask to grant, in V1."""
     return pb.OperatePrivilegeRequest(entity=_entity(role, grant), type=pb.OperatePrivilegeType.Grant)
 
 
 def revoke(role: str, grant: Grant) -> Any:
-    """Ask to revoke."""
+    """Ask to revoke, in V1."""
     return pb.OperatePrivilegeRequest(entity=_entity(role, grant), type=pb.OperatePrivilegeType.Revoke)
+
+
+def give_v2(role: str, grant: Grant) -> Any:
+    """Ask to grant, in V2."""
+    return _v2(role, grant, pb.OperatePrivilegeType.Grant)
+
+
+def revoke_v2(role: str, grant: Grant) -> Any:
+    """Ask to revoke, in V2: what was granted in V1 too."""
+    return _v2(role, grant, pb.OperatePrivilegeType.Revoke)
+
+
+def create_group(group: str) -> Any:
+    """Ask for a new privilege group with nothing in it."""
+    return pb.CreatePrivilegeGroupRequest(group_name=group)
+
+
+def drop_group(group: str) -> Any:
+    """Ask to drop a privilege group; one that is not there is no error."""
+    return pb.DropPrivilegeGroupRequest(group_name=group)
+
+
+def add_to_group(group: str, privileges: Iterable[str]) -> Any:
+    """Ask to put privileges into a group."""
+    return _operate_group(group, privileges, pb.OperatePrivilegeGroupType.AddPrivilegesToGroup)
+
+
+def remove_from_group(group: str, privileges: Iterable[str]) -> Any:
+    """Ask to take privileges out of a group."""
+    return _operate_group(group, privileges, pb.OperatePrivilegeGroupType.RemovePrivilegesFromGroup)
 
 
 def grants_of(role: str, database: str) -> Any:
@@ -87,6 +118,16 @@ def all_groups() -> Any:
     return pb.ListPrivilegeGroupsRequest()
 
 
+def backup() -> Any:
+    """Ask for everything at once: users with the hashes of their passwords, roles, grants, groups."""
+    return pb.BackupRBACMetaRequest()
+
+
+def alter_nothing() -> Any:
+    """Ask for a change that no server makes, for it names no role: only whether the call is known shows."""
+    return pb.AlterRoleRequest()
+
+
 def _entity(role: str, grant: Grant) -> Any:
     # The database is always said: left out, V1 takes the connection's and V2 another one, depending on the version.
     return pb.GrantEntity(
@@ -95,4 +136,23 @@ def _entity(role: str, grant: Grant) -> Any:
         object_name=grant.object_name,
         db_name=grant.database,
         grantor=pb.GrantorEntity(privilege=pb.PrivilegeEntity(name=grant.privilege)),
+    )
+
+
+def _v2(role: str, grant: Grant, type_: Any) -> Any:
+    # The grantor is never left out: without it the proxy process dies (2.4 to 3.0).
+    return pb.OperatePrivilegeV2Request(
+        role=pb.RoleEntity(name=role),
+        grantor=pb.GrantorEntity(privilege=pb.PrivilegeEntity(name=grant.privilege)),
+        type=type_,
+        db_name=grant.database,
+        collection_name=grant.object_name,
+    )
+
+
+def _operate_group(group: str, privileges: Iterable[str], type_: Any) -> Any:
+    return pb.OperatePrivilegeGroupRequest(
+        group_name=group,
+        privileges=[pb.PrivilegeEntity(name=name) for name in sorted(privileges)],
+        type=type_,
     )

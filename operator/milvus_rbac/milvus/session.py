@@ -2,11 +2,12 @@
 
 import asyncio
 import base64
+import contextlib
 from typing import Any, Final, Self
 
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.errors import Unreachable
-from milvus_rbac.milvus import translate
+from milvus_rbac.milvus import refusals, translate
 from milvus_rbac.milvus.endpoint import Endpoint, open_channel, speaks_tls
 from milvus_rbac.milvus.port import WRITE_SECONDS, Credentials
 from milvus_rbac.milvus.stubs import MilvusServiceStub, grpc, milvus_pb2
@@ -25,6 +26,9 @@ class Session:
         self._channel = open_channel(endpoint)
         self._stub = MilvusServiceStub(self._channel)
         self._closed = False
+        self._watch: asyncio.Task[None] | None = None
+        self.interrupted = False
+        """Whether the connection broke since `watch` was called: another server, or one with other settings, may answer."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,7 +39,24 @@ class Session:
     async def close(self) -> None:
         """End the connection, and every call that is under way."""
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
         await self._channel.close()
+
+    def watch(self) -> None:
+        """Notice from now on when the connection breaks, even if nobody calls meanwhile."""
+        self.interrupted = False
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._notice_breaks(), name="milvus-rbac channel")
+
+    async def _notice_breaks(self) -> None:
+        while True:
+            state = self._channel.get_state()
+            await self._channel.wait_for_state_change(state)
+            if state is grpc.ChannelConnectivity.READY:
+                self.interrupted = True
 
     async def read(self, method: str, request: Any) -> Any:
         """Ask something."""
@@ -71,7 +92,7 @@ class Session:
             raise
         status = getattr(reply, "status", reply)
         if status.error_code or status.code:
-            raise translate.from_status(status)
+            raise refusals.from_status(status)
         return reply
 
 

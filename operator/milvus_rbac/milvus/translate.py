@@ -1,28 +1,14 @@
-"""From the words of gRPC and Milvus to errors.py. Reads replies only: what was asked never gets into a message.
-
-Milvus says most refusals with one and the same number (65535 before 2.6.19), so the legacy code and the text of the
-reason tell them apart; both are the same from 2.3 to 3.0 as far as a rule below says nothing else.
-"""
+"""From a gRPC status, of a call without a reply, to errors.py. What Milvus itself refuses is refusals.py's."""
 
 import re
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from milvus_rbac.domain.catalogue import find, suggest
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.errors import (
-    AlreadyExists,
-    InternalError,
-    MilvusRbacError,
-    NotFound,
-    OldPasswordRefused,
-    Refused,
-    Unreachable,
-)
+from milvus_rbac.errors import InternalError, MilvusRbacError, Refused, Unreachable
 from milvus_rbac.milvus.endpoint import Endpoint
-from milvus_rbac.milvus.stubs import common_pb2, grpc
+from milvus_rbac.milvus.refusals import clip
+from milvus_rbac.milvus.stubs import grpc
 
-_TEXT_LIMIT: Final = 300
 _PERMISSION: Final = re.compile(r"Privilege(?P<privilege>\w+): permission deny")
 _HTTP_STATUS: Final = re.compile(r"Received http2 header with status: (?P<status>\d+)")
 _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
@@ -44,23 +30,6 @@ def from_rpc(code: grpc.StatusCode, details: str, endpoint: Endpoint) -> MilvusR
     if code in _LOST or _says_nothing(details):
         return _tls_trouble(details, endpoint) or _unreachable(code, details, endpoint)
     return InternalError(f"Milvus at {endpoint.name} answered {code.name}: {clip(details)}")
-
-
-def from_status(status: Any) -> MilvusRbacError:
-    """Say what a reply that is not a success means; `status` is a common.Status."""
-    reason = status.reason
-    for pattern, error in _RULES:
-        if (match := pattern.search(reason)) is not None:
-            return error(match)
-    if status.error_code == common_pb2.NotReadyServe:
-        return _not_ready(None)
-    return InternalError(f"Milvus answered {status.error_code}/{status.code}: {clip(reason)}")
-
-
-def clip(text: str) -> str:
-    """Cut a server's text to what fits a status message, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= _TEXT_LIMIT else line[: _TEXT_LIMIT - 1] + "…"
 
 
 def tls_wanted(endpoint: Endpoint) -> Unreachable:
@@ -141,126 +110,3 @@ def _unreachable(code: grpc.StatusCode, details: str, endpoint: Endpoint) -> Unr
     else:
         said = f"The connection to {endpoint.name} broke"
     return Unreachable(Reason.UNREACHABLE, f"{said}: {check}")
-
-
-def _already_exists(_: re.Match[str]) -> MilvusRbacError:
-    return AlreadyExists(
-        "Something of that name appeared in Milvus in the meantime; the next look says whose it is."
-    )
-
-
-def _limit(match: re.Match[str]) -> MilvusRbacError:
-    setting, builtins = (
-        ("maxRoleNum", "admin and public") if match["what"] == "roles" else ("maxUserNum", "root")
-    )
-    return Refused(
-        Reason.LIMIT_REACHED,
-        f"Milvus takes no more {match['what']}: raise proxy.{setting} in its configuration, which counts"
-        f" {builtins} too.",
-    )
-
-
-def _not_found(match: re.Match[str]) -> MilvusRbacError:
-    return NotFound(f"The {match['what']} is not in Milvus any more; the next look makes up for it.")
-
-
-def _still_granted(_: re.Match[str]) -> MilvusRbacError:
-    return Refused(
-        Reason.CONFLICT, "The role was given privileges in the meantime, and Milvus drops none that has any."
-    )
-
-
-def _old_password(_: re.Match[str]) -> MilvusRbacError:
-    return OldPasswordRefused(
-        "Milvus did not accept the old password: give it in the key previous-password, or name the operator's account in"
-        " common.security.superUsers."
-    )
-
-
-def _password_length(match: re.Match[str]) -> MilvusRbacError:
-    length, low, high = (int(match[name]) for name in ("length", "low", "high"))
-    reason = Reason.PASSWORD_TOO_SHORT if length < low else Reason.PASSWORD_TOO_LONG
-    return Refused(reason, f"Milvus takes passwords of {low} to {high} bytes: this one has {length}.")
-
-
-def _password_beyond_bcrypt(match: re.Match[str]) -> MilvusRbacError:
-    # Servers before 2.4.18 say 256 and fail on what bcrypt takes.
-    return Refused(Reason.PASSWORD_TOO_LONG, f"Milvus takes passwords of at most {match['high']} bytes.")
-
-
-def _invalid_name(match: re.Match[str]) -> MilvusRbacError:
-    return Refused(
-        Reason.INVALID_NAME, f"Milvus does not take this name, choose another: {clip(match.string)}"
-    )
-
-
-def _unknown_privilege(match: re.Match[str]) -> MilvusRbacError:
-    name = match["privilege"]
-    row = find(name)
-    if row is not None:
-        since = ".".join(map(str, row.since))
-        return Refused(
-            Reason.UNSUPPORTED_BY_SERVER, f"This Milvus does not know {name}, which came with {since}."
-        )
-    meant = suggest(name)
-    advice = f"write {meant}." if meant else "see the privilege names in Milvus' documentation."
-    return Refused(Reason.UNKNOWN_PRIVILEGE, f"Milvus does not know the privilege {clip(name)}: {advice}")
-
-
-def _group_in_v1(match: re.Match[str]) -> MilvusRbacError:
-    return Refused(
-        Reason.UNSUPPORTED_BY_SERVER,
-        f"The privilege group {match['group']} cannot be granted to this Milvus: grant its privileges by name.",
-    )
-
-
-def _no_database(match: re.Match[str]) -> MilvusRbacError:
-    return Refused(Reason.INVALID_SCOPE, f"The database {match['database']} does not exist in Milvus.")
-
-
-def _object_type(match: re.Match[str]) -> MilvusRbacError:
-    return Refused(Reason.INVALID_SCOPE, f"Milvus refuses the scope of a grant: {clip(match.string)}")
-
-
-def _built_in(match: re.Match[str]) -> MilvusRbacError:
-    return Refused(Reason.RESERVED_NAME, f"Milvus keeps its built-in users and roles: {clip(match.string)}")
-
-
-def _no_caller(_: re.Match[str]) -> MilvusRbacError:
-    # With authorization off, a grant wants to know who gives it. The server's text repeats what the caller sent.
-    return Refused(
-        Reason.AUTHORIZATION_OFF,
-        "Milvus does not check logins and does not know the operator's account: turn on"
-        " common.security.authorizationEnabled.",
-    )
-
-
-def _not_ready(_: re.Match[str] | None) -> MilvusRbacError:
-    return Unreachable(
-        Reason.UNREACHABLE, "Milvus is starting, or a part of it is down: wait, then look at its pods."
-    )
-
-
-_RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], MilvusRbacError]], ...]] = tuple(
-    (re.compile(pattern), error)
-    for pattern, error in (  # the formatter is kept off: one rule a line, whatever its length, is a table
-        (r"number of (?P<what>roles|users) has reached the limit", _limit),
-        (r"already exists|has existed", _already_exists),  # the second from 2.2
-        (r"old password not correct", _old_password),
-        (r"invalid password length.*\[(?P<length>\d+) out of range (?P<low>\d+) <= value <= (?P<high>\d+)", _password_length),
-        (r"bcrypt: password length exceeds (?P<high>\d+) bytes", _password_beyond_bcrypt),
-        (r"it has privileges", _still_granted),
-        (r"not found the (?P<what>role|user),", _not_found),
-        (r"(?P<what>user|role)( \".*\" (not found|does not exist)| not found)", _not_found),  # 2.6.19 and later
-        (r"not found the privilege name\[(?P<privilege>[^\]]*)\]", _unknown_privilege),
-        (r"can not operate the \S+ privilege group \[(?P<group>[^\]]*)\]", _group_in_v1),
-        (r"not found the object type|object entity in the request", _object_type),
-        (r"database not found\[database=(?P<database>[^\]]*)\]", _no_database),
-        (r"cannot be deleted|default role, which can't be dropped", _built_in),
-        (r"invalid user ?name|(user|role|object) ?name (must|should) be not empty", _invalid_name),
-        # Object and database names are refused with the same words as role names.
-        (r"role name can only contain|character of role name|length of role name", _invalid_name),
-        (r"fail to get authorization", _no_caller),
-        (r"service not ready", _not_ready),
-    )
-)  # fmt: skip

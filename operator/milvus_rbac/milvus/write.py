@@ -5,34 +5,44 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from milvus_rbac.domain.changes import (
+    AddPrivileges,
     BindRole,
     Change,
+    ClearProxies,
+    CreateGroup,
     CreateRole,
     CreateUser,
+    DropGroup,
     DropRole,
     DropUser,
     GrantPrivilege,
     PasswordMeans,
     RecreateUser,
+    RemovePrivileges,
+    ReplacePrivileges,
     RevokePrivilege,
     UnbindRole,
     UpdatePassword,
 )
+from milvus_rbac.domain.state import Grant
 from milvus_rbac.errors import Changed, InternalError, NotFound, OldPasswordRefused
 from milvus_rbac.milvus import requests
-from milvus_rbac.milvus.port import Password, Wallet
+from milvus_rbac.milvus.port import Features, Password, Wallet
 from milvus_rbac.milvus.session import Session
 
 
 class Writer:
     """The writes of one change, with the passwords that it needs."""
 
-    def __init__(self, session: Session, wallet: Wallet, may_write: Callable[[], None]) -> None:
+    def __init__(
+        self, session: Session, features: Features, wallet: Wallet, may_write: Callable[[], None]
+    ) -> None:
         self._session = session
+        self._v2 = features.privilege_groups
         self._wallet = wallet
         self._may_write = may_write
 
-    async def perform(self, change: Change) -> None:  # noqa: C901 - one arm for each verb, and mypy misses none
+    async def perform(self, change: Change) -> None:  # noqa: C901, PLR0912 - one arm for each verb, and mypy misses none
         """Carry the change out."""
         match change:
             case CreateRole(role):
@@ -40,9 +50,25 @@ class Writer:
             case DropRole(role):
                 await self._write("DropRole", requests.drop_role(role))
             case GrantPrivilege(role, grant):
-                await self._write("OperatePrivilege", requests.give(role, grant))
-            case RevokePrivilege():
-                await self._revoke(change)
+                await self._give(role, grant)
+            case RevokePrivilege(role, grant, give_again):
+                await self._revoke(role, grant, give_again)
+            case CreateGroup(group):
+                await self._write("CreatePrivilegeGroup", requests.create_group(group))
+            case AddPrivileges(group, privileges):
+                await self._write("OperatePrivilegeGroup", requests.add_to_group(group, privileges))
+            case RemovePrivileges(group, privileges):
+                await self._write("OperatePrivilegeGroup", requests.remove_from_group(group, privileges))
+            case ReplacePrivileges(group, removed, added):
+                await self._write("OperatePrivilegeGroup", requests.remove_from_group(group, removed))
+                await self._write("OperatePrivilegeGroup", requests.add_to_group(group, added))
+            case ClearProxies(role, grant, give_again):
+                with contextlib.suppress(
+                    NotFound
+                ):  # with the role, the proxies have forgotten what it could do
+                    await self._revoke(role, grant, give_again)
+            case DropGroup(group):
+                await self._write("DropPrivilegeGroup", requests.drop_group(group))
             case CreateUser(user):
                 await self._create_user(user)
             case DropUser():
@@ -60,10 +86,19 @@ class Writer:
         self._may_write()
         await self._session.write(method, request)
 
-    async def _revoke(self, change: RevokePrivilege) -> None:
-        await self._write("OperatePrivilege", requests.revoke(change.role, change.grant))
-        for companion in sorted(change.give_again):
-            await self._write("OperatePrivilege", requests.give(change.role, companion))
+    async def _give(self, role: str, grant: Grant) -> None:
+        if self._v2:
+            await self._write("OperatePrivilegeV2", requests.give_v2(role, grant))
+        else:
+            await self._write("OperatePrivilege", requests.give(role, grant))
+
+    async def _revoke(self, role: str, grant: Grant, give_again: frozenset[Grant]) -> None:
+        if self._v2:
+            await self._write("OperatePrivilegeV2", requests.revoke_v2(role, grant))
+        else:
+            await self._write("OperatePrivilege", requests.revoke(role, grant))
+        for companion in sorted(give_again):
+            await self._give(role, companion)
 
     async def _create_user(self, user: str) -> None:
         await self._write("CreateCredential", requests.create_user(user, _text(self._wallet.wanted, user)))

@@ -1,0 +1,78 @@
+"""Write the parts of the documentation that are data: `python -m milvus_rbac.docgen`, or `--check` to only compare.
+
+A generated part stands between two comments, `<!-- NAME: generated -->` and `<!-- end -->`.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from milvus_rbac.domain.catalogue import CATALOGUE, Level, Privilege
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+_PART: Final = re.compile(r"(<!-- (?P<name>[\w-]+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Write every generated part, or say which are stale and fail."""
+    stale = []
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text()
+        fresh = _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", text)
+        if fresh == text:
+            continue
+        stale.append(page.name)
+        if "--check" not in sys.argv:
+            page.write_text(fresh)
+    if stale and "--check" in sys.argv:
+        sys.exit(f"Run `make generate` and commit what it writes; stale: {', '.join(stale)}")
+
+
+def privileges() -> str:
+    """List what can be granted, by what it is about and by the first version that knows it."""
+    listed: dict[tuple[str, str], list[str]] = {}
+    for row in CATALOGUE:
+        if not row.group:
+            listed.setdefault((_about(row), _line(row)), []).append(row.name)
+    rows = [f"| {about} | {line} | {_code(sorted(names))} |" for (about, line), names in sorted(listed.items())]
+    return "\n".join(("| about | since | names |", "|---|---|---|", *rows))
+
+
+def builtin_groups() -> str:
+    """List the groups that Milvus brings along."""
+    rows = ["| about | names |", "|---|---|"]
+    groups = (row for row in CATALOGUE if row.group)
+    for level, members in groupby(groups, key=lambda row: row.level):
+        rows.append(f"| {_ABOUT[level or Level.CLUSTER]} | {_code(one.name for one in members)} |")
+    return "\n".join(rows)
+
+
+PARTS: Final[Mapping[str, Callable[[], str]]] = {"privileges": privileges, "builtin-groups": builtin_groups}
+
+_ABOUT: Final = {
+    Level.COLLECTION: "a collection",
+    Level.DATABASE: "a whole database",
+    Level.CLUSTER: "the cluster",
+}
+
+
+def _about(row: Privilege) -> str:
+    if row.level is None:
+        return "everything in one database"
+    return "a whole database, whatever the collection" if row.whole_database else _ABOUT[row.level]
+
+
+def _line(row: Privilege) -> str:
+    # Servers older than 2.3 are not served.
+    return ".".join(str(part) for part in max(row.since[:2], (2, 3)))
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    main()

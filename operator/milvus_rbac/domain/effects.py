@@ -1,0 +1,92 @@
+"""Say what a Milvus holds after a change. Knows no server that refuses or answers late."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from milvus_rbac.domain.changes import (
+    AddPrivileges,
+    BindRole,
+    Change,
+    ClearProxies,
+    CreateGroup,
+    CreateRole,
+    CreateUser,
+    DropGroup,
+    DropRole,
+    DropUser,
+    GrantPrivilege,
+    RecreateUser,
+    RemovePrivileges,
+    ReplacePrivileges,
+    RevokePrivilege,
+    UnbindRole,
+    UpdatePassword,
+)
+from milvus_rbac.domain.state import Grant, PasswordVerdict, Role, State, User
+
+
+def apply(state: State, change: Change) -> State:
+    """Say what a Milvus holds after it carried out the change."""
+    match change:
+        case CreateGroup(group):
+            return _with_group(state, group, frozenset())
+        case AddPrivileges(group, privileges):
+            return _with_group(state, group, state.groups[group] | privileges)
+        case RemovePrivileges(group, privileges):
+            return _with_group(state, group, state.groups[group] - privileges)
+        case ReplacePrivileges(group, removed, added):
+            return _with_group(state, group, (state.groups[group] - removed) | added)
+        case DropGroup(group):
+            kept = {name: held for name, held in state.groups.items() if name != group}
+            return replace(state, groups=kept)
+        case CreateRole(role):
+            return _with_role(state, role, frozenset())
+        case GrantPrivilege(role, grant):
+            return _with_role(state, role, _grants(state, role) | {grant})
+        case RevokePrivilege(role, grant, give_again):
+            return _with_role(state, role, (_grants(state, role) - {grant}) | give_again)
+        case ClearProxies():
+            return state  # what it takes is not in the store
+        case CreateUser(user):
+            return _with_user(state, user, User(password=PasswordVerdict.IN_FORCE))
+        case UpdatePassword(user):
+            return _with_user(
+                state, user, replace(state.users[user], password=PasswordVerdict.IN_FORCE, hash_digest="")
+            )
+        case RecreateUser(user, roles):
+            return _with_user(state, user, User(roles, PasswordVerdict.IN_FORCE))
+        case BindRole(user, role):
+            return _with_user(state, user, replace(state.users[user], roles=state.users[user].roles | {role}))
+        case UnbindRole(user, role):
+            return _with_user(state, user, replace(state.users[user], roles=state.users[user].roles - {role}))
+        case DropUser(user):
+            return replace(state, users={name: held for name, held in state.users.items() if name != user})
+        case DropRole(role):
+            return replace(
+                state,
+                users={name: replace(held, roles=held.roles - {role}) for name, held in state.users.items()},
+                roles={name: held for name, held in state.roles.items() if name != role},
+            )
+
+
+def apply_all(state: State, changes: Iterable[Change]) -> State:
+    """Apply changes one after the other."""
+    for change in changes:
+        state = apply(state, change)
+    return state
+
+
+def _grants(state: State, role: str) -> frozenset[Grant]:
+    return state.roles[role].grants or frozenset()
+
+
+def _with_role(state: State, role: str, grants: frozenset[Grant]) -> State:
+    return replace(state, roles={**state.roles, role: Role(grants)})
+
+
+def _with_user(state: State, name: str, user: User) -> State:
+    return replace(state, users={**state.users, name: user})
+
+
+def _with_group(state: State, group: str, privileges: frozenset[str]) -> State:
+    return replace(state, groups={**state.groups, group: privileges})

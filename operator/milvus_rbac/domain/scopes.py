@@ -1,0 +1,177 @@
+"""Whether a privilege may stand in a row of grants, and which grants the row then means. Knows names, levels and scopes.
+
+Milvus checks scopes for groups only; here the same rules hold for single privileges, which it would take anywhere and
+then not enforce (a cluster privilege on a database does nothing on 3.0).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from milvus_rbac.domain import catalogue
+from milvus_rbac.domain.catalogue import Level, Privilege
+from milvus_rbac.domain.claims import GrantRow
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, Grant, ObjectType
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Which names a server takes in a grant, and what they mean there."""
+
+    privilege_groups: bool = False
+    """The server has OperatePrivilegeV2 and privilege groups; without, only what V1 takes."""
+    levels: Mapping[str, Level] = field(default_factory=dict)
+    """Level of each privilege as the server's own groups tell it; empty where nobody could ask."""
+    wildcard_breaks: bool = False
+    """A grant of `*` takes every right from all users once the proxies restart (milvus#39365, #40547)."""
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Privilege groups with what they hold or, where this round fills them, will hold."""
+    claimed: frozenset[str] = frozenset()
+    """Privilege groups that a resource asks for, whether they are there or not."""
+
+    def level_of(self, name: str) -> Level | None:
+        """Say how wide a name reaches; None for what has no level, or not one."""
+        row = catalogue.find(name)
+        if row is None and name in self.groups:
+            levels = {self.level_of(member) for member in self.groups[name]}
+            return levels.pop() if len(levels) == 1 else None
+        if name in self.levels:
+            return self.levels[name]
+        return row.level if row else None
+
+
+def check_member(name: str, words: Vocabulary) -> Refusal | None:
+    """Say why a privilege can't be in a group of somebody's own."""
+    where, row = "spec.privileges", catalogue.find(name)
+    if row is not None and (row.group or row.everything):
+        advice = f"{name} stands for other privileges, which no group takes: name them one by one"
+        return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}.")
+    if row is None and name in words.groups.keys() | words.claimed:
+        advice = f"{name} is a privilege group, and Milvus takes no group in a group: name what it holds"
+        return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}.")
+    if row is None and name not in words.levels:
+        return _unknown(name, where)
+    if words.levels and name not in words.levels:
+        return Refusal(
+            Reason.UNSUPPORTED_BY_SERVER,
+            f"{where}: this Milvus takes {name} in no group; grant it by itself, or take it out.",
+        )
+    return None
+
+
+def check(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+    """Say why a name can't be granted the way its row says."""
+    privilege = catalogue.find(name)
+    if privilege is not None:
+        return _check_server(privilege, where, words) or _check_known(privilege, row, where, words)
+    if not words.privilege_groups and name in words.claimed:
+        message = f"{where}: {name} is a privilege group, which needs Milvus 2.4.18 or newer; name single privileges instead."
+        return Refusal(Reason.UNSUPPORTED_BY_SERVER, message)
+    if name in words.groups:
+        return _check_group(name, row, where, words)
+    if name in words.claimed:
+        message = f"{where}: the privilege group {name} is not in Milvus yet; it is granted as soon as it is."
+        return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
+    if name in words.levels:
+        # A newer server than the catalogue: what it knows and we do not passes through.
+        return _check_scope(name, words.levels[name], row, where)
+    return _unknown(name, where)
+
+
+def expand(name: str, row: GrantRow, words: Vocabulary) -> Iterator[Grant]:
+    """Give the grants that a name means in its row, as the server stores them; `check` has found nothing wrong."""
+    privilege, level = catalogue.find(name), words.level_of(name)
+    # Groups are kept as Global. So is, for comparing, what the catalogue does not know: V2 asks for no type.
+    object_type = privilege.object_type if privilege else ObjectType.GLOBAL
+    if level is Level.CLUSTER:
+        yield Grant(object_type, name, ANY, ANY)
+        return
+    # What has become narrower with a newer server keeps the scope that it always had.
+    was_wider = privilege is not None and privilege.level is Level.CLUSTER
+    database = row.database or (ANY if was_wider else DEFAULT_DATABASE)
+    takes_collections = level is Level.COLLECTION and not (privilege and privilege.whole_database)
+    for collection in (row.collections or (ANY,)) if takes_collections else (ANY,):
+        yield Grant(object_type, name, database, collection)
+
+
+def one_level(names: Iterable[str], words: Vocabulary) -> Refusal | None:
+    """Say why privileges can't be in one group together: a group holds one level."""
+    by_level: dict[str, list[str]] = {}
+    for name in sorted(names):
+        by_level.setdefault(str(words.level_of(name)), []).append(name)
+    if len(by_level) <= 1:
+        return None
+    listed = "; ".join(f"{level}: {', '.join(members)}" for level, members in sorted(by_level.items()))
+    message = f"spec.privileges: a group holds privileges of one level, these are of {len(by_level)} ({listed}): make a group for each."
+    return Refusal(Reason.INVALID_SCOPE, message)
+
+
+V1_SINCE = (2, 3)
+"""The newest names that every server with V1 grants only is sure to know."""
+
+
+def _unknown(name: str, where: str) -> Refusal:
+    hint = catalogue.suggest(name)
+    advice = f"write {hint}" if hint else "see docs/milvusrole.md for the names"
+    return Refusal(Reason.UNKNOWN_PRIVILEGE, f"{where}: Milvus has no privilege {name}; {advice}.")
+
+
+def _check_server(privilege: Privilege, where: str, words: Vocabulary) -> Refusal | None:
+    if words.privilege_groups:
+        if privilege.name == ANY and words.wildcard_breaks:
+            message = f"{where}: on this version a grant of * locks all users out when Milvus restarts (milvus#40547); name privileges."
+            return Refusal(Reason.UNSUPPORTED_BY_SERVER, message)
+        return None
+    if privilege.group or privilege.since > V1_SINCE:
+        needed = ".".join(str(part) for part in privilege.since)
+        return Refusal(
+            Reason.UNSUPPORTED_BY_SERVER,
+            f"{where}: {privilege.name} needs Milvus {needed} or newer and can't be granted on this server; "
+            "name single privileges that it has instead.",
+        )
+    return None
+
+
+def _check_known(privilege: Privilege, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+    name = privilege.name
+    if privilege.whole_database and row.collections:
+        advice = (
+            f"Milvus applies {name} to the whole database whatever the collection: put it in a row without."
+        )
+        return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
+    if privilege.everything:
+        # Milvus 2.3.5 takes a grant of All on every database, and nothing comes of it.
+        everywhere = row.database == ANY and not words.privilege_groups
+        if row.database is None or everywhere or row.collections:
+            advice = f"{name} gives everything in one database: write which, and no collections."
+            return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
+        return None
+    return _check_scope(name, words.level_of(name), row, where)
+
+
+def _check_group(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+    if not words.groups[name]:
+        # Milvus would take it at any scope, and later neither revoke nor drop it.
+        message = (
+            f"{where}: the privilege group {name} is empty; it is granted as soon as it holds something."
+        )
+        return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
+    level = words.level_of(name)
+    if level is None:
+        message = f"{where}: the privileges in group {name} are not of one level, so Milvus grants it nowhere: mend the group."
+        return Refusal(Reason.INVALID_SCOPE, message)
+    return _check_scope(name, level, row, where)
+
+
+def _check_scope(name: str, level: Level | None, row: GrantRow, where: str) -> Refusal | None:
+    if level is Level.CLUSTER and (row.database not in {None, ANY} or row.collections):
+        advice = f"{name} acts on the whole cluster: put it in a row without database and collections."
+    elif level is Level.DATABASE and row.collections:
+        advice = f"{name} acts on a whole database: put it in a row without collections."
+    elif row.database == ANY and row.collections:
+        advice = (
+            "collections need a database by name: Milvus has no collection of the same name in all databases."
+        )
+    else:
+        return None
+    return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
