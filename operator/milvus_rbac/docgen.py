@@ -37,7 +37,9 @@ def privileges() -> str:
     for row in CATALOGUE:
         if not row.group:
             listed.setdefault((_about(row), _line(row)), []).append(row.name)
-    rows = [f"| {about} | {line} | {_code(sorted(names))} |" for (about, line), names in sorted(listed.items())]
+    rows = [
+        f"| {about} | {line} | {_code(sorted(names))} |" for (about, line), names in sorted(listed.items())
+    ]
     return "\n".join(("| about | since | names |", "|---|---|---|", *rows))
 
 

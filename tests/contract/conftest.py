@@ -1,5 +1,6 @@
 """The port with a real Milvus behind it."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
@@ -37,3 +38,18 @@ async def connect() -> AsyncIterator[Connect]:
 def door(connect: Connect, milvus: MilvusFacts) -> Milvus:
     """The shared Milvus, as root."""
     return connect(milvus.uri)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how much of the recordings was replayed."""
+    counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "transcript" and report.when == "call":
+                version, *numbers = str(value).rsplit(maxsplit=3)
+                counts[version] = [sum(pair) for pair in zip(counts[version], map(int, numbers), strict=True)]
+    for version, (steps, different, late) in sorted(counts.items()):
+        terminalreporter.write_line(
+            f"transcript of {version}: {steps} steps replayed, {steps - different} equal, {different} listed as different;"
+            f" {late} where the proxies knew of a change as late as those that were recorded"
+        )

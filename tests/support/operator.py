@@ -64,7 +64,7 @@ class OperatorProcess:
         self.process.send(signal.SIGUSR1)
         with suppress(TimeoutError, RuntimeError):
             self.process.wait_until(lambda: "\nTask " in self.output[said:], timeout=3)
-        return self.process.tail(200)
+        return self.process.tail(400)
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""

@@ -25,6 +25,7 @@ def test_every_reason_waits_for_something_or_nothing() -> None:
     assert {reason for reason in Reason if patience(reason) is Patience.QUIET} == {
         Reason.READY,
         Reason.SUSPENDED,
+        Reason.EXPIRED,
         Reason.OBSERVED,
     }
     assert {reason for reason in Reason if patience(reason) is Patience.WAITING} == {

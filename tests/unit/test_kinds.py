@@ -73,7 +73,7 @@ class TestDefaults:
         spec = user().spec
         assert (spec.deletion_policy, spec.adoption) == (DeletionPolicy.DELETE, Adoption.SAFE)
         assert spec.connection_ref is None
-        assert spec.password_secret_ref.key == "password"
+        assert spec.password_source.key == "password"
         assert spec.roles == ()
         assert not spec.suspend
 
@@ -101,7 +101,7 @@ class TestReading:
             suspend=True,
         ).spec
         assert spec.connection_ref == ConnectionRef(name="prod", namespace="milvus")
-        assert (spec.user_name, spec.password_secret_ref.key) == ("app", "pw")
+        assert (spec.user_name, spec.password_source.key) == ("app", "pw")
         assert spec.roles == ("reader", "writer")
         assert (spec.deletion_policy, spec.adoption) == (DeletionPolicy.RETAIN, Adoption.NEVER)
         assert spec.suspend

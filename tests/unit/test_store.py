@@ -58,7 +58,7 @@ class TestEntries:
             ({"annotations": {"rbac.milvus.io/reconcile-at": "now"}}, True, "somebody asks"),
             ({"annotations": {"rbac.milvus.io/force-retain": "true"}}, True, "somebody lets it go"),
             (
-                {"annotations": {"rbac.milvus.io/rotate": "now"}},
+                {"annotations": {"rbac.milvus.io/unheard-of": "now"}},
                 False,
                 "another annotation is somebody else's",
             ),

@@ -130,6 +130,8 @@ class Claim:
     retain: bool = False
     """On deletion leave everything as it is."""
     suspended: bool = False
+    expired: bool = False
+    """spec.expiresAt is over: the object is not to exist, though the resource does."""
     refusal: Refusal | None = None
     """Why the claim is not valid, whatever the server holds."""
 

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     MISSING_PRIVILEGES = "MissingPrivileges"
     NO_DEFAULT_CONNECTION = "NoDefaultConnection"
     SUSPENDED = "Suspended"
+    EXPIRED = "Expired"
     OBSERVED = "Observed"
     DELETION_BLOCKED = "DeletionBlocked"
     IN_USE = "InUse"
@@ -62,7 +63,7 @@ _WAITING = {
     Reason.DELETION_BLOCKED,
     Reason.INTERNAL_ERROR,
 }
-_QUIET = {Reason.READY, Reason.SUSPENDED, Reason.OBSERVED}
+_QUIET = {Reason.READY, Reason.SUSPENDED, Reason.EXPIRED, Reason.OBSERVED}
 
 
 def patience(reason: str) -> Patience:

@@ -117,7 +117,12 @@ def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
     if claim.deleting:
         return _guard_deletion(proposal, facts, exists)
     if desired.state is None:
-        return ClaimPlan(claim, (), (), desired.refusals, claim.origin)
+        is_over = claim.expired and not desired.refusals
+        return (
+            _guard_expiry(proposal, facts)
+            if is_over
+            else ClaimPlan(claim, (), (), desired.refusals, claim.origin)
+        )
     # Withheld while observing is what would be done: nothing of these.
     halted = () if facts.terms.observe_only else proposal.changes
     if claim.suspended:
@@ -125,8 +130,13 @@ def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
     conflict = _adoption_refusal(proposal, facts) if exists and not claim.is_ours else None
     if conflict is not None:
         return ClaimPlan(claim, (), halted, (*desired.refusals, conflict))
+    return _guard_changes(proposal, facts, exists)
+
+
+def _guard_changes(proposal: Proposal, facts: Facts, exists: bool) -> ClaimPlan:
+    claim = facts.claim
     kept, withheld, refusals = _sift(proposal.changes, facts)
-    said = (*desired.refusals, *refusals)
+    said = (*proposal.desired.refusals, *refusals)
     if facts.terms.observe_only:
         # To observe what is as it should be is to be ready; nothing becomes ours by being looked at.
         return ClaimPlan(claim, (), kept, (*said, OBSERVED) if kept else said, claim.origin)
@@ -146,6 +156,19 @@ def _guard_deletion(proposal: Proposal, facts: Facts, exists: bool) -> ClaimPlan
     return ClaimPlan(claim, left_behind=True)
 
 
+def _guard_expiry(proposal: Proposal, facts: Facts) -> ClaimPlan:
+    """Drop what is ours, however it came to be: who sets a time wants the user gone at that time."""
+    claim = facts.claim
+    if not claim.is_ours:
+        return ClaimPlan(claim, refusals=(EXPIRED,))
+    if claim.suspended:
+        return ClaimPlan(claim, (), proposal.changes, (SUSPENDED,), claim.origin)
+    if facts.terms.observe_only:
+        said = (EXPIRED, OBSERVED) if proposal.changes else (EXPIRED,)
+        return ClaimPlan(claim, (), proposal.changes, said, claim.origin)
+    return ClaimPlan(claim, proposal.changes, (), (EXPIRED,), claim.origin)
+
+
 def _is_proven(facts: Facts) -> bool:
     """Tell whether an object without claim and intent is ours all the same: its password is the Secret's.
 
@@ -157,6 +180,9 @@ def _is_proven(facts: Facts) -> bool:
 
 
 SUSPENDED = Refusal(Reason.SUSPENDED, "The resource is suspended: set spec.suspend to false to go on.")
+EXPIRED = Refusal(
+    Reason.EXPIRED, "spec.expiresAt is over, so the user is not in Milvus: set a later time to bring it back."
+)
 OBSERVED = Refusal(
     Reason.OBSERVED,
     "The MilvusConnection only observes (mode: Observe); status.plan says what would be done.",

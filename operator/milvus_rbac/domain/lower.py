@@ -101,7 +101,7 @@ def lower(
 
 
 def _lower_claim(claim: Claim, refusal: Refusal | None, words: Vocabulary, terms: Terms) -> Desired:
-    if refusal is not None or claim.deleting:
+    if refusal is not None or claim.deleting or claim.expired:
         return Desired(claim, None, (refusal,) if refusal else ())
     match claim.wanted:
         case WantedRole(rows):

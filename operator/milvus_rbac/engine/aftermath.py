@@ -3,6 +3,8 @@
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from milvus_rbac.domain import catalogue
 from milvus_rbac.domain.changes import (
@@ -23,11 +25,13 @@ from milvus_rbac.domain.claims import Claim, Kind, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.guard import CREATES, ClaimPlan
 from milvus_rbac.domain.lower import Terms
-from milvus_rbac.domain.state import PasswordVerdict
+from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.engine.batch import Batch, Site
+from milvus_rbac.engine.claiming import expiry
 from milvus_rbac.engine.dirty import Dirty
+from milvus_rbac.engine.own_secrets import OwnSecrets
 from milvus_rbac.engine.performing import Outcome
-from milvus_rbac.engine.reports import UNVERIFIED, pending_report, report, should_retry
+from milvus_rbac.engine.reports import UNVERIFIED, held_now, pending_report, report, should_retry
 from milvus_rbac.engine.round import Result
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.telling import Teller
@@ -35,12 +39,25 @@ from milvus_rbac.engine.together import together
 from milvus_rbac.engine.tools import RETRY_LATER, Tools
 from milvus_rbac.engine.vault import Vault
 from milvus_rbac.errors import AlreadyExists, InternalError, MilvusRbacError, OldPasswordRefused, Refused
+from milvus_rbac.kinds import MilvusUser
 from milvus_rbac.kube.errors import ClusterError, ClusterRefused, LeaseLost
 
 logger = logging.getLogger(__name__)
 
+LONGEST_TIMER = timedelta(days=2)
+"""Further away, an expiry is found by one of the looks in between: an interval is a day at most."""
 MOST_RETRIES = 3
 """How often running a claim is decided anew at once because the world was not as observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A round that is over, with all that it knew."""
+
+    result: Result
+    batch: Batch
+    terms: Terms
+    site: Site
 
 
 class Aftermath:
@@ -52,6 +69,7 @@ class Aftermath:
         vault: Vault,
         dirty: Dirty,
         teller: Teller,
+        own_secrets: OwnSecrets,
     ) -> None:
         self.superuser: bool | None = None
         """Whether the operator's account changes passwords without the old one; None: not tried yet."""
@@ -59,6 +77,9 @@ class Aftermath:
         self._vault = vault
         self._dirty = dirty
         self._teller = teller
+        self._own_secrets = own_secrets
+        self._timers: dict[str, datetime] = {}
+        """When somebody is looked at again because its user expires."""
         self._waiting: defaultdict[str, set[str]] = defaultdict(set)
         """By role: the claims that want it."""
         self._waiting_for_group: defaultdict[str, set[str]] = defaultdict(set)
@@ -68,30 +89,29 @@ class Aftermath:
         self._crowded_out: set[str] = set()
         self._retries: defaultdict[str, int] = defaultdict(int)
 
-    async def settle(self, result: Result, batch: Batch, terms: Terms, site: Site) -> None:
+    async def settle(self, played: Played) -> None:
         """Do everything that follows from what a round did."""
+        result, batch, site = played.result, played.batch, played.site
         self._count(result, "/".join(site.connection))
         for plan in result.plans:
             self._learn(plan, result, batch)
         self._arrange(result, site)
         for uid in batch.entries.keys() - {plan.claim.ref.uid for plan in result.plans}:
             self._dirty.mark_later(uid, RETRY_LATER)  # it could not be held, or its intent not be written
-        await together(self._conclude(plan, result, batch, terms, site) for plan in result.plans)
+        await together(self._conclude(plan, played) for plan in result.plans)
 
     # --- one claim
 
-    async def _conclude(
-        self, plan: ClaimPlan, result: Result, batch: Batch, terms: Terms, site: Site
-    ) -> None:
+    async def _conclude(self, plan: ClaimPlan, played: Played) -> None:
         entry = self._tools.store.entries.get(plan.claim.ref.uid)
         if entry is None:
             return
-        if entry.trigger != batch.entries[entry.uid].trigger:
+        if entry.trigger != played.batch.entries[entry.uid].trigger:
             # It was changed while the round ran: the next one tells. What was created is in the intents.
             self._dirty.mark({entry.uid})
             return
         try:
-            await self._say(entry, plan, result, terms, site)
+            await self._say(entry, plan, played)
         except ClusterRefused as refusal:
             # What can't be written of one resource must not keep the others of its round from being served.
             logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal)
@@ -103,8 +123,8 @@ class Aftermath:
             logger.exception("%s %s/%s could not be concluded; it is tried again.", entry.kind, *entry.name)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
 
-    async def _say(self, entry: Entry, plan: ClaimPlan, result: Result, terms: Terms, site: Site) -> None:
-        uid, outcome = entry.uid, result.outcome
+    async def _say(self, entry: Entry, plan: ClaimPlan, played: Played) -> None:
+        uid, result, outcome = entry.uid, played.result, played.result.outcome
         if outcome.trouble is not None and not outcome.is_complete(plan):
             self._dirty.mark({uid})
         elif should_retry(outcome, uid) and self._retries[uid] < MOST_RETRIES:
@@ -114,10 +134,37 @@ class Aftermath:
             await self._conclude_deletion(entry, plan, result)
         else:
             self._retries.pop(uid, None)
-            told = report(entry, plan, result, terms, site.endpoint)
+            self._wake_at_expiry(entry)
+            unbound = await self._bind(entry, plan, played)
+            told = report(entry, plan, result, played.terms, played.site.endpoint, unbound)
             if UNVERIFIED in told.refusals:
                 self._dirty.mark_later(uid, RETRY_LATER)
             await self._teller.tell(entry, told)
+
+    async def _bind(self, entry: Entry, plan: ClaimPlan, played: Played) -> Refusal | None:
+        """Hand the application what is in force; say why not."""
+        spec = entry.model.spec if isinstance(entry.model, MilvusUser) else None
+        if spec is None or spec.connection_secret is None or played.terms.observe_only:
+            return None
+        held = held_now(plan, played.result)
+        readings = played.batch.readings
+        text = readings[entry.uid].password if entry.uid in readings else None
+        is_in_force = isinstance(held, User) and held.password is PasswordVerdict.IN_FORCE
+        if text is None or not is_in_force or plan.origin is None or plan.claim.suspended:
+            return None
+        name = (entry.name[0], spec.connection_secret.name)
+        refusal = await self._own_secrets.bind(
+            entry, played.site.address, text, self._tools.store.secret(name)
+        )
+        if refusal is not None and refusal.reason is Reason.WAITING_FOR_SECRET:
+            self._dirty.mark_later(entry.uid, RETRY_LATER)
+        return refusal
+
+    def _wake_at_expiry(self, entry: Entry) -> None:
+        at, now = expiry(entry), datetime.now(UTC)
+        if at is not None and now < at != self._timers.get(entry.uid) and at - now < LONGEST_TIMER:
+            self._timers[entry.uid] = at
+            self._dirty.mark_later(entry.uid, (at - now).total_seconds())
 
     async def _conclude_deletion(self, entry: Entry, plan: ClaimPlan, result: Result) -> None:
         if plan.withheld:

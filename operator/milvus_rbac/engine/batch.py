@@ -3,19 +3,23 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from milvus_rbac.domain.claims import Claim, Kind, WantedUser, assemble, owned
-from milvus_rbac.domain.conditions import Refusal
+from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.lower import Terms
 from milvus_rbac.domain.scopes import Vocabulary
-from milvus_rbac.engine.claiming import claim_of, granted_databases, known_digest, rotated
+from milvus_rbac.engine.claiming import claim_of, granted_databases, intents_of, known_digest, rotated
 from milvus_rbac.engine.connecting import Link
+from milvus_rbac.engine.endpoint import endpoint
+from milvus_rbac.engine.own_secrets import OwnSecrets
 from milvus_rbac.engine.store import Entry, Name, Store
 from milvus_rbac.engine.together import together
 from milvus_rbac.engine.vault import Reading, Vault
 from milvus_rbac.kinds import MilvusConnection, MilvusUser
 from milvus_rbac.kinds.connection import Mode
-from milvus_rbac.milvus.port import Password, Wallet
+from milvus_rbac.kube.errors import ClusterRefused
+from milvus_rbac.milvus.port import Address, Password, Wallet
 
 READ_WIDTH = 16
 
@@ -47,22 +51,45 @@ class Site:
     endpoints: Collection[str]
     """Its identity and its former ones."""
     operator_account: str
+    address: Address
     intents: Collection[str]
 
 
+def site_of(entry: Entry, connection: MilvusConnection, link: Link, withdrawn: Collection[str]) -> Site:
+    """Say how claims see the server of a connection; `withdrawn` are the uids whose intents mean nothing any more."""
+    uris = (connection.spec.uri, *connection.spec.former_uris)
+    own, *former = (endpoint(uri, entry.name[0]) for uri in uris)
+    endpoints = {own, *former}
+    written = intents_of(entry.status)
+    intents = {
+        uid for uid, one in written.items() if one.get("endpoint") in endpoints and uid not in withdrawn
+    }
+    return Site(entry.name, entry.uid, own, endpoints, link.username, link.address, intents)
+
+
 async def gather_batch(
-    chosen: Sequence[Entry], claimants: Sequence[Entry], site: Site, store: Store, vault: Vault
+    chosen: Sequence[Entry],
+    claimants: Sequence[Entry],
+    site: Site,
+    store: Store,
+    vault: Vault,
+    own_secrets: OwnSecrets | None,
 ) -> Batch:
-    """Assemble the chosen claims among all claimants, then read the Secrets of those that own their name."""
+    """Assemble the chosen claims among all claimants, then read the Secrets of those that own their name.
+
+    Passwords are generated where `own_secrets` is given: not while a connection only observes.
+    """
     # A chosen one is taken as it was when it was chosen: what has become of it since is for the next round.
     entries = {entry.uid: entry for entry in chosen}
+    now = datetime.now(UTC)
     claims = [
-        claim_of(entries.get(entry.uid, entry), site.endpoints, site.operator_account, site.intents)
+        claim_of(entries.get(entry.uid, entry), site.endpoints, site.operator_account, site.intents, now)
         for entry in claimants
     ]
     assembled = assemble(claims, entries.keys())
     owners = [claim for claim, refusal in assembled if refusal is None and _needs_secret(claim)]
-    readings = await _read_all([entries[claim.ref.uid] for claim in owners], store, vault)
+    reader = _Reader(store, vault, own_secrets)
+    readings = await reader.read_all([(claim, entries[claim.ref.uid]) for claim in owners])
     wanted: dict[str, Password] = {}
     old: dict[str, Password] = {}
     for claim in owners:
@@ -101,20 +128,41 @@ def terms_of(connection: MilvusConnection, link: Link, batch: Batch, superuser: 
 
 def _needs_secret(claim: Claim) -> bool:
     """A user that is dropped as ours needs no password; one that must be proven to be ours does."""
-    return claim.ref.kind is Kind.USER and not (claim.deleting and (claim.is_ours or claim.retain))
+    if claim.ref.kind is not Kind.USER or (claim.expired and not claim.deleting):
+        return False
+    return not (claim.deleting and (claim.is_ours or claim.retain))
 
 
-async def _read_all(entries: Sequence[Entry], store: Store, vault: Vault) -> dict[str, Reading]:
-    slots = asyncio.Semaphore(READ_WIDTH)
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the passwords of a round, a few at a time."""
 
-    async def read(entry: Entry) -> tuple[str, Reading]:
+    store: Store
+    vault: Vault
+    own_secrets: OwnSecrets | None
+
+    async def read_all(self, owners: Sequence[tuple[Claim, Entry]]) -> dict[str, Reading]:
+        slots = asyncio.Semaphore(READ_WIDTH)
+
+        async def read(claim: Claim, entry: Entry) -> tuple[str, Reading]:
+            async with slots:
+                return entry.uid, await self._read(claim, entry)
+
+        return dict(await together(read(*owner) for owner in owners))
+
+    async def _read(self, claim: Claim, entry: Entry) -> Reading:
         assert isinstance(entry.model, MilvusUser)  # noqa: S101 - tells mypy what _needs_secret established
-        ref, namespace = entry.model.spec.password_secret_ref, entry.name[0]
-        async with slots:
-            newest = store.secret((namespace, ref.name))
-            return entry.uid, await vault.read(entry.uid, namespace, ref, newest)
-
-    return dict(await together(read(entry) for entry in entries))
+        ref, namespace = entry.model.spec.password_source, entry.name[0]
+        newest = self.store.secret((namespace, ref.name))
+        if self.own_secrets is not None and not (claim.suspended or claim.deleting):
+            try:
+                refusal = await self.own_secrets.generate(entry, newest)
+            except ClusterRefused as refused:
+                message = f"Secret {namespace}/{ref.name} can't be written by the operator: {refused.message}"
+                refusal = Refusal(Reason.WAITING_FOR_SECRET, message)
+            if refusal is not None:
+                return Reading(refusal=refusal)
+        return await self.vault.read(entry.uid, namespace, ref, newest)
 
 
 def _with_reading(

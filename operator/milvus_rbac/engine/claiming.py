@@ -1,6 +1,7 @@
 """Turn resources into claims: what Kubernetes says, in the words of the domain. Decides nothing about Milvus."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from milvus_rbac.domain import names
@@ -29,6 +30,7 @@ def claim_of(
     endpoints: Collection[str],
     operator_account: str,
     intents: Collection[str] = (),
+    now: datetime | None = None,
 ) -> Claim:
     """Say what a resource claims.
 
@@ -37,6 +39,7 @@ def claim_of(
         endpoints: the server's identity and its former ones; a claim recorded under another one is void.
         operator_account: the connection's own user, which no resource may claim.
         intents: uids for which a create was about to be sent.
+        now: what time it is; without it, nothing is expired.
     """
     kind = Kind(entry.kind)
     ref = Ref(kind, *entry.name, entry.uid)
@@ -64,6 +67,7 @@ def claim_of(
         # What has become reserved since, such as the operator's own account, is not dropped with its resource.
         retain=keeps_on_deletion(entry) or reserved is not None,
         suspended=model.spec.suspend,
+        expired=now is not None and (at := expiry(entry)) is not None and at <= now,
         refusal=None if entry.deleting else reserved,
     )
 
@@ -74,6 +78,11 @@ def keeps_on_deletion(entry: Entry) -> bool:
         return True
     spec = entry.claimant.spec
     return entry.retain_forced or spec.suspend or spec.deletion_policy is DeletionPolicy.RETAIN
+
+
+def expiry(entry: Entry) -> datetime | None:
+    """Give the time from which on a user is not to exist."""
+    return entry.model.spec.expires_at if isinstance(entry.model, MilvusUser) else None
 
 
 def granted_databases(entry: Entry) -> frozenset[str]:

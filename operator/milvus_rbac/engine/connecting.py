@@ -35,6 +35,7 @@ class Link:
     milvus: Milvus
     features: Features
     username: str
+    address: Address
 
 
 class Connector:
@@ -91,7 +92,7 @@ class Connector:
             await self._bootstrap(address, credentials, trouble)
             self._client = MilvusClient(address, credentials)
             features = await self._client.greet()
-        return Link(self._client, features, credentials.username)
+        return Link(self._client, features, credentials.username, address)
 
     async def _bootstrap(self, address: Address, credentials: Credentials, trouble: Unreachable) -> None:
         """Give a fresh server's root the password of the Secret; any other refusal is about the Secret's password."""

@@ -12,15 +12,15 @@ import time
 from collections.abc import Iterable, Sequence
 
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.engine.aftermath import Aftermath, lost_claims, refused_creates
-from milvus_rbac.engine.batch import Site, gather_batch, terms_of
+from milvus_rbac.engine.aftermath import Aftermath, Played, lost_claims, refused_creates
+from milvus_rbac.engine.batch import gather_batch, site_of, terms_of
 from milvus_rbac.engine.books import ConnectionBooks
-from milvus_rbac.engine.claiming import intents_of
+from milvus_rbac.engine.clock import Clock
 from milvus_rbac.engine.connecting import Connector, Link
 from milvus_rbac.engine.connection_report import lacking_privileges
 from milvus_rbac.engine.dirty import Dirty
-from milvus_rbac.engine.endpoint import endpoint
 from milvus_rbac.engine.farewell import Farewell
+from milvus_rbac.engine.own_secrets import OwnSecrets
 from milvus_rbac.engine.quarrels import Quarrels
 from milvus_rbac.engine.round import Round, run_round
 from milvus_rbac.engine.store import Entry
@@ -29,6 +29,7 @@ from milvus_rbac.engine.tools import GATHER, Tools
 from milvus_rbac.engine.vault import Vault
 from milvus_rbac.errors import MilvusRbacError
 from milvus_rbac.kinds import MilvusConnection
+from milvus_rbac.kinds.connection import Mode
 from milvus_rbac.kube.errors import ClusterError, LeaseLost
 from milvus_rbac.milvus.port import WRITE_SECONDS
 
@@ -56,15 +57,15 @@ class Corridor:
         self._connector = Connector(tools.cluster, self._may_write)
         self._quarrels = Quarrels()
         self._teller = Teller(connection, tools, self._dirty)
-        self._aftermath = Aftermath(tools, self._vault, self._dirty, self._teller)
-        self._by_clock: frozenset[str] = frozenset()
+        self._own_secrets = OwnSecrets(tools.cluster, self._may_write)
+        self._aftermath = Aftermath(tools, self._vault, self._dirty, self._teller, self._own_secrets)
+        self._clock = Clock()
         self._withdrawn: set[str] = set()
         self._anew = True
         self._trouble: Refusal | None = None
         self._refused: Refusal | None = None
         self._backoff = FIRST_BACKOFF
         self._probe_at = 0.0
-        self._look_at = 0.0
         self._farewell = Farewell(self.uid, tools, self._dirty)
 
     # --- what others tell
@@ -88,6 +89,7 @@ class Corridor:
     def forget(self, uid: str) -> None:
         """A resource is gone."""
         self._vault.forget(uid)
+        self._own_secrets.forget(uid)
         self._quarrels.forget({uid})
         self._teller.forget(uid)
         self._dirty.discard({uid})
@@ -136,7 +138,7 @@ class Corridor:
             self._dirty.wake.clear()
             return
         is_probing = self._trouble is not None and self._refused is None
-        due = self._probe_at if is_probing else self._look_at
+        due = self._probe_at if is_probing else self._clock.look_at
         wait = min(due - time.monotonic(), self._farewell.look_again_in)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, wait)):
@@ -178,7 +180,8 @@ class Corridor:
         return self._tools.gate(entry)
 
     async def _stand_still(self, refusal: Refusal) -> None:
-        self._refused, self._look_at = refusal, time.monotonic() + STAND_STILL
+        self._refused = refusal
+        self._clock.look_in(STAND_STILL)
         await self._connector.close()
         await self._teller.tell_connection(None, None, refusal)
         await self._tell_pending(refusal)
@@ -264,14 +267,14 @@ class Corridor:
 
     async def _run(self, connection: MilvusConnection, link: Link, chosen: Sequence[Entry]) -> None:
         tools = self._tools
-        site = self._site(connection, link)
+        site = site_of(tools.store.entries[self.uid], connection, link, self._withdrawn)
         books = ConnectionBooks(
             tools.store, tools.ledger, site, lambda intents: self._teller.tell_connection(link, intents)
         )
         await self._withdraw(link, books)
-        batch = await gather_batch(chosen, self._claimants(), site, tools.store, self._vault)
-        by_clock = self._by_clock & {entry.uid for entry in chosen}
-        self._by_clock -= by_clock
+        own = self._own_secrets if connection.spec.mode is Mode.ENFORCE else None
+        batch = await gather_batch(chosen, self._claimants(), site, tools.store, self._vault, own)
+        by_clock = self._clock.take({entry.uid for entry in chosen})
         interval = connection.spec.interval_length.total_seconds()
         work = Round(
             batch.assembled,
@@ -286,7 +289,7 @@ class Corridor:
         try:
             result = await run_round(work, link.milvus, books, self._may_write)
             self._withdrawn |= lost_claims(result, site.intents)
-            await self._aftermath.settle(result, batch, work.terms, site)
+            await self._aftermath.settle(Played(result, batch, work.terms, site))
         finally:
             self._withdrawn |= refused_creates(work.outcome, site.intents)
             self._quarrels.note(work.outcome.done)
@@ -300,13 +303,6 @@ class Corridor:
             await self._teller.tell_connection(link, books.outstanding(without=self._withdrawn))
             self._withdrawn.clear()
 
-    def _site(self, connection: MilvusConnection, link: Link) -> Site:
-        uris = (connection.spec.uri, *connection.spec.former_uris)
-        own, *former = (endpoint(uri, self._name[0]) for uri in uris)
-        written = intents_of(self._tools.store.entries[self.uid].status)
-        intents = {uid for uid, one in written.items() if one.get("endpoint") in {own, *former}}
-        return Site(self._name, self.uid, own, {own, *former}, link.username, intents - self._withdrawn)
-
     def _worth_looking_at(self) -> list[Entry]:
         entry = self._entry()
         ending = entry is None or entry.deleting
@@ -318,15 +314,11 @@ class Corridor:
 
     def _mark_by_clock(self, connection: MilvusConnection) -> None:
         """Look at everything when the interval is over; where the server may be another one by now, it is asked what it is."""
-        now, interval = time.monotonic(), connection.spec.interval_length.total_seconds()
-        self._look_at = min(self._look_at, now + 1.1 * interval)  # a shorter interval counts at once
-        if now < self._look_at:
+        if not self._clock.is_due(connection.spec.interval_length.total_seconds()):
             return
         claimants = frozenset(entry.uid for entry in self._claimants())
-        if self._look_at:
-            self._by_clock = claimants
+        if self._clock.turn(claimants):
             self._anew |= self._connector.should_ask_again
-        self._look_at = now + interval * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
         self._dirty.mark(claimants)
 
     # --- where things are

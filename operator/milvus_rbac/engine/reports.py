@@ -27,6 +27,7 @@ from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.round import Result
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.errors import AlreadyExists, Changed, InternalError, MilvusRbacError, OldPasswordRefused
+from milvus_rbac.kinds import MilvusUser
 
 MOST_PLAN_LINES = 500
 MOST_GRANTS = 1000
@@ -64,12 +65,21 @@ Held = User | Role | frozenset[str]
 """What the server holds of one claim: a user, a role, or the privileges of a group."""
 
 
-def report(entry: Entry, plan: ClaimPlan, result: Result, terms: Terms, endpoint: str) -> Report:
-    """Say what is true of a resource that is not being deleted."""
+def report(
+    entry: Entry,
+    plan: ClaimPlan,
+    result: Result,
+    terms: Terms,
+    endpoint: str,
+    unbound: Refusal | None = None,
+) -> Report:
+    """Say what is true of a resource that is not being deleted; `unbound` is why its application's Secret is not right."""
     uid, name, outcome = entry.uid, plan.claim.object_name, result.outcome
     done = outcome.done[uid]
-    held = _held(plan.claim, result, done)
+    held = held_now(plan, result)
     refusals = _refusals(plan, outcome, terms)
+    if unbound is not None:
+        refusals = (*refusals, unbound)
     status: dict[str, Any] = {"observedGeneration": entry.generation}
     if _is_unverified(entry, plan, held, terms):
         refusals = (*refusals, UNVERIFIED)
@@ -79,6 +89,8 @@ def report(entry: Entry, plan: ClaimPlan, result: Result, terms: Terms, endpoint
         status |= {key: value for key, value in entry.status.items() if key == "claim"}
     stale = _still_stale(plan, result)
     status |= _details(plan.claim, held, entry)
+    if (binding := _binding(entry, held, unbound)) is not None:
+        status["binding"] = binding
     if stale:
         status["pendingRevokes"] = as_pending(stale)
     conditions = list(summarize_ready(refusals, _success(plan.claim, held, stale), entry.generation))
@@ -109,9 +121,10 @@ def should_retry(outcome: Outcome, uid: str) -> bool:
     )
 
 
-def _held(claim: Claim, result: Result, done: Sequence[Change]) -> Held | None:
+def held_now(plan: ClaimPlan, result: Result) -> Held | None:
     """Work out what the server holds of one claim now, without copying the whole of it."""
-    name, observed = claim.object_name, result.observed
+    claim, observed = plan.claim, result.observed
+    name, done = claim.object_name, result.outcome.done[claim.ref.uid]
     match claim.ref.kind:
         case Kind.USER:
             user = observed.users.get(name)
@@ -241,6 +254,15 @@ def _details(claim: Claim, held: Held | None, entry: Entry) -> dict[str, Any]:
             details["password"] = password
         return details
     return {}
+
+
+def _binding(entry: Entry, held: Held | None, unbound: Refusal | None) -> object:
+    spec = entry.model.spec if isinstance(entry.model, MilvusUser) else None
+    if spec is None or spec.connection_secret is None or not isinstance(held, User) or unbound is not None:
+        return None
+    if held.password is PasswordVerdict.IN_FORCE:
+        return {"name": spec.connection_secret.name}
+    return entry.status.get("binding")
 
 
 def _password_in_force(claim: Claim, held: User, entry: Entry) -> object:

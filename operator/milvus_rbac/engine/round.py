@@ -103,6 +103,7 @@ def scope_of(work: Round) -> Scope:
             claim.object_name: claim.wanted.known_digest
             for claim in owners
             if isinstance(claim.wanted, WantedUser)
+            and not claim.expired
             and (
                 not claim.is_ours if claim.deleting else claim.is_ours or claim.adoption is not Adoption.NEVER
             )

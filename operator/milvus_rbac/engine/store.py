@@ -22,6 +22,9 @@ MOST_REMOVED = 10_000
 """How many objects that are gone are remembered, against late words of them."""
 RETAIN_ANNOTATION = "rbac.milvus.io/force-retain"
 RECONCILE_ANNOTATION = "rbac.milvus.io/reconcile-at"
+ROTATE_ANNOTATION = "rbac.milvus.io/rotate"
+ASKING_ANNOTATIONS = (RETAIN_ANNOTATION, RECONCILE_ANNOTATION, ROTATE_ANNOTATION)
+"""What people ask for without changing a spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,13 @@ class Entry:
     def trigger(self) -> tuple[object, ...]:
         """What somebody else changes when there is something to do; our own writes leave it alone."""
         annotations = self.metadata.get("annotations") or {}
-        asked = (annotations.get(RETAIN_ANNOTATION), annotations.get(RECONCILE_ANNOTATION))
+        asked = (annotations.get(name) for name in ASKING_ANNOTATIONS)
         return (self.generation, self.deleting, *asked)
+
+    @property
+    def rotation(self) -> str:
+        """Which rotation of a generated password is asked for; empty if none."""
+        return str((self.metadata.get("annotations") or {}).get(ROTATE_ANNOTATION, ""))
 
     @property
     def retain_forced(self) -> bool:
@@ -108,7 +116,9 @@ class Entry:
         """The Secrets that the resource reads."""
         namespace = self.name[0]
         if isinstance(self.model, MilvusUser):
-            yield namespace, self.model.spec.password_secret_ref.name
+            yield namespace, self.model.spec.password_source.name
+            if self.model.spec.connection_secret is not None:
+                yield namespace, self.model.spec.connection_secret.name
         elif isinstance(self.model, MilvusConnection):
             yield namespace, self.model.spec.credentials_secret_ref.name
             if self.model.spec.tls and self.model.spec.tls.ca_secret_ref:

@@ -23,17 +23,16 @@ class DeletionPolicy(StrEnum):
     RETAIN = "Retain"
 
 
+CONNECTION_REF_IS_IMMUTABLE = immutable_if_present(
+    "connectionRef",
+    "delete this resource and create it again with the other connectionRef (or without one)",
+)
+
+
 class ClaimantSpec(Shape):
     """The fields that say on which Milvus an object is claimed, and how it is treated."""
 
-    model_config = ConfigDict(
-        json_schema_extra=validated_by(
-            immutable_if_present(
-                "connectionRef",
-                "delete this resource and create it again with the other connectionRef (or without one)",
-            ),
-        ),
-    )
+    model_config = ConfigDict(json_schema_extra=validated_by(CONNECTION_REF_IS_IMMUTABLE))
 
     connection_ref: ConnectionRef | None = None
     """Which MilvusConnection leads to the Milvus that is meant; without it, the operator's default connection. It can't

@@ -27,6 +27,14 @@ class PasswordSecretRef(SecretRef):
     """Key under which the Secret holds the password."""
 
 
+class GeneratedPassword(Shape):
+    """A Secret that the operator makes, with a password that nobody chose."""
+
+    secret_name: ObjectName
+    """Name of the Secret, in the namespace of this resource; it goes with this resource. Its keys are `username` and
+    `password`. One that somebody else made is never touched."""
+
+
 class CaSecretRef(SecretRef):
     """The key of a Secret that holds certificates of authorities."""
 

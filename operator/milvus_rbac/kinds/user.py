@@ -2,13 +2,13 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, WrapValidator
+from pydantic import AwareDatetime, ConfigDict, Field, WrapValidator
 
-from milvus_rbac.kinds.claimant import ClaimantSpec, ClaimantStatus
+from milvus_rbac.kinds.claimant import CONNECTION_REF_IS_IMMUTABLE, ClaimantSpec, ClaimantStatus
 from milvus_rbac.kinds.names import MilvusName, Uid, UserName
-from milvus_rbac.kinds.references import PasswordSecretRef
+from milvus_rbac.kinds.references import GeneratedPassword, PasswordSecretRef, SecretRef
 from milvus_rbac.kinds.resource import AGE, CONNECTION, READY, REASON, Column, Resource
-from milvus_rbac.kinds.rules import immutable
+from milvus_rbac.kinds.rules import Rule, immutable, validated_by
 from milvus_rbac.kinds.shape import Shape
 from milvus_rbac.kinds.status import salvage
 
@@ -18,6 +18,16 @@ MAX_OBSERVED_ROLES = 1000
 
 class MilvusUserSpec(ClaimantSpec):
     """The user that is wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validated_by(
+            CONNECTION_REF_IS_IMMUTABLE,
+            Rule(
+                "has(self.passwordSecretRef) != has(self.generatePassword)",
+                "write either passwordSecretRef, for a password of your own, or generatePassword",
+            ),
+        ),
+    )
 
     user_name: Annotated[
         UserName,
@@ -29,13 +39,30 @@ class MilvusUserSpec(ClaimantSpec):
     ]
     """Name of the user in Milvus: a letter, then letters, digits, `_`, `-` and `.`, at most 32 in all. Milvus before 2.6
     takes neither `-` nor `.`. It can't be changed later."""
-    password_secret_ref: PasswordSecretRef
-    """Which key of which Secret holds the password. When the Secret changes, the password in Milvus follows."""
+    password_secret_ref: PasswordSecretRef | None = None
+    """Which key of which Secret holds the password. When the Secret changes, the password in Milvus follows. Either this or
+    generatePassword."""
+    generate_password: GeneratedPassword | None = None
+    """Have the operator choose the password and keep it in a Secret. The annotation rbac.milvus.io/rotate, with another value
+    than before, makes it choose another one."""
+    connection_secret: SecretRef | None = None
+    """A Secret that the operator makes for the application, with everything that it needs to connect: the keys of a Service
+    Binding of type milvus. It goes with this resource; one that somebody else made is never touched."""
+    expires_at: AwareDatetime | None = None
+    """From then on the user does not exist in Milvus, whatever deletionPolicy says. A later time brings it back."""
     roles: Annotated[
         tuple[MilvusName, ...],
         Field(max_length=MAX_ROLES, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
     """All roles that the user has, by their names in Milvus. A role that is bound to the user by hand is taken back."""
+
+    @property
+    def password_source(self) -> PasswordSecretRef:
+        """Where the password is, whoever chose it."""
+        if self.generate_password is not None:
+            return PasswordSecretRef(name=self.generate_password.secret_name)
+        # The API server takes no resource with neither; a name that no Secret has is waited for.
+        return self.password_secret_ref or PasswordSecretRef(name="none")
 
     @property
     def claimed_name(self) -> str:
@@ -54,6 +81,13 @@ class PasswordVersion(Shape):
     """SHA-256 of the password hash that Milvus keeps, where it shows it: with the same hash, the same password is in force."""
 
 
+class Binding(Shape):
+    """The Secret that an application connects with, where Service Bindings look for it."""
+
+    name: Annotated[str, Field(max_length=253)]
+    """Name of the Secret."""
+
+
 class MilvusUserStatus(ClaimantStatus):
     """What the operator last found out about the user."""
 
@@ -63,6 +97,8 @@ class MilvusUserStatus(ClaimantStatus):
     """How many roles the user has in Milvus."""
     password: PasswordVersion | None = None
     """Which version of the Secret holds the password that Milvus accepts."""
+    binding: Binding | None = None
+    """The Secret of spec.connectionSecret, once it holds what is in force."""
 
 
 class MilvusUser(Resource):

@@ -134,6 +134,30 @@ class Cluster:
         """Remove FINALIZER and no other; a body that does not have it is given back without a request."""
         return await self._patch(body, patches.remove_finalizer)
 
+    async def create_secret(self, secret: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Create a Secret; None when there is one of that name."""
+        path = _path(_CORE, "secrets", secret["metadata"]["namespace"])
+        try:
+            return await self.api.request("POST", path, body=secret)
+        except ClusterRefused as refusal:
+            if refusal.status == _CONFLICT:
+                return None
+            raise
+
+    async def change_secret(
+        self, secret: Mapping[str, Any], data: Mapping[str, str], annotations: Mapping[str, str]
+    ) -> dict[str, Any] | None:
+        """Give a Secret this data (base64) and add annotations; None when it is not as it was read any more."""
+        metadata = secret["metadata"]
+        path = _path(_CORE, "secrets", metadata["namespace"], metadata["name"])
+        operations = patches.change_secret(secret, data, annotations)
+        try:
+            return await self.api.request("PATCH", path, body=operations, content_type=JSON_PATCH)
+        except ClusterRefused as refusal:
+            if refusal.status in {_NOT_FOUND, _CONFLICT, _UNPROCESSABLE}:
+                return None
+            raise
+
     async def post_event(
         self, about: Mapping[str, Any], type_: EventType, reason: str, message: str, at: datetime
     ) -> None:

@@ -51,5 +51,19 @@ def remove_finalizer(body: Mapping[str, Any]) -> Operations:
     return [_same(body, "uid"), _same(body, "resourceVersion"), replacement]
 
 
+def change_secret(
+    body: Mapping[str, Any], data: Mapping[str, str], annotations: Mapping[str, str]
+) -> Operations:
+    """Replace all data of a Secret and add annotations, as long as it is as the body shows it."""
+    metadata = body["metadata"]
+    kept = {**(metadata.get("annotations") or {}), **annotations}
+    return [
+        _same(body, "uid"),
+        _same(body, "resourceVersion"),
+        {"op": "add", "path": "/data", "value": dict(data)},
+        *([{"op": "add", "path": "/metadata/annotations", "value": kept}] if annotations else []),
+    ]
+
+
 def _same(body: Mapping[str, Any], field: str) -> dict[str, Any]:
     return {"op": "test", "path": f"/metadata/{field}", "value": body["metadata"][field]}
