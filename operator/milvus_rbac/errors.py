@@ -3,6 +3,8 @@
     MilvusRbacError
     ├── Refused            the server or a rule said no: the reason says why, nothing was changed
     │   ├── AlreadyExists  somebody won the race of a create: observe again and decide anew, never "success"
+    │   ├── DatabaseMissing    a grant or revoke in a database that is not there (2.6.12 and later refuse both)
+    │   ├── StillGranted   a role that is to be dropped holds privileges
     │   ├── Changed        what the change is about is not as it was observed: observe again
     │   │   └── NotFound   ... it is gone
     │   └── OldPasswordRefused   the password that was believed to be in force is not
@@ -31,6 +33,22 @@ class AlreadyExists(Refused):
     """A create met a namesake that was not there when Milvus was observed."""
 
     def __init__(self, message: str) -> None:
+        super().__init__(Reason.CONFLICT, message)
+
+
+class DatabaseMissing(Refused):
+    """A named collection in a database that is not there: 2.6.12 and later look it up and take neither grant nor revoke."""
+
+    def __init__(self, database: str) -> None:
+        message = f"The database {database} does not exist in Milvus, which then takes neither grants nor revokes on its collections: create it."
+        super().__init__(Reason.INVALID_SCOPE, message)
+
+
+class StillGranted(Refused):
+    """A role can't be dropped while it holds privileges."""
+
+    def __init__(self) -> None:
+        message = "The role was given privileges in the meantime, and Milvus drops none that has any."
         super().__init__(Reason.CONFLICT, message)
 
 

@@ -15,6 +15,10 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
     Reason.READY: ("serving", "a_working_operator_is_alive_ready_and_counts"),
     Reason.WAITING_FOR_SECRET: ("users", "a_user_waits_for_its_secret_and_is_made_when_it_comes"),
     Reason.WAITING_FOR_ROLE: ("users", "a_user_waits_for_a_role_and_is_bound_when_the_role_is_made"),
+    Reason.WAITING_FOR_PRIVILEGE_GROUP: (
+        "dresses",
+        "a_role_waits_for_the_group_of_a_resource_that_can_not_be_made",
+    ),
     Reason.WAITING_FOR_CONNECTION: (
         "connections",
         "resources_wait_for_their_connection_and_are_served_when_it_comes",
@@ -59,6 +63,8 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
         "connections",
         "without_a_connection_ref_and_without_a_default_nothing_is_done",
     ),
+    Reason.IN_USE: ("dresses", "a_group_in_use_is_neither_dropped_nor_moved_to_another_level"),
+    Reason.EXPIRED: ("dresses", "a_user_is_gone_when_it_expires_and_back_when_it_does_not"),
     Reason.SUSPENDED: ("modes", "a_suspended_resource_is_left_alone_until_it_is_resumed"),
     Reason.OBSERVED: ("modes", "observe_plans_and_writes_nothing_until_it_is_switched_to_enforce"),
     Reason.DELETION_BLOCKED: ("deletion", "while_milvus_is_down_a_deletion_is_blocked_and_then_goes_on"),

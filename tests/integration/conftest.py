@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
+from support.double import ServerSettings
+from support.double.thread import DoubleThread
 from support.story import Story
 from support.wide import WideStory
 from testbed.api_forwarder import ApiForwarder
@@ -56,3 +59,26 @@ def wide(
     story.start_operator()
     yield story
     story.close()
+
+
+DressUp = Callable[..., tuple[Story, DoubleThread]]
+ROOM = ServerSettings(max_user_num=2000, max_role_num=500, proxy_delay=0.002)
+
+
+@pytest.fixture
+def dress_up(
+    control_plane: Cluster, namespace: str, api_forwarder: ApiForwarder, unique: Unique
+) -> Iterator[DressUp]:
+    """Begins a story, with operator and connection, on a double of a Milvus of another version."""
+    with ExitStack() as stack:
+
+        def begin(dress: str, settings: ServerSettings = ROOM, **spec: Any) -> tuple[Story, DoubleThread]:
+            double = stack.enter_context(DoubleThread(dress, settings))
+            forwarder = stack.enter_context(MilvusForwarder(double.port))
+            story = Story(control_plane, namespace, forwarder, api_forwarder, unique)
+            stack.callback(story.close)
+            story.connection(**spec)
+            story.start_operator()
+            return story, double
+
+        yield begin

@@ -28,6 +28,7 @@ SPECS: dict[str, Json] = {
     "milvusconnections": {"uri": "http://milvus:19530", "credentialsSecretRef": {"name": "admin"}},
     "milvususers": {"userName": "app", "passwordSecretRef": {"name": "app"}},
     "milvusroles": {"roleName": "reader"},
+    "milvusprivilegegroups": {"groupName": "finders", "privileges": ["Search"]},
 }
 READY: Json = {
     "type": "Ready",

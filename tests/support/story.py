@@ -112,6 +112,22 @@ class Story:
         }
         self.apply("MilvusUser", name, whole)
 
+    def group(self, name: str, group_name: str, *privileges: str, **spec: Any) -> None:
+        """Create or change a MilvusPrivilegeGroup."""
+        whole = {
+            "connectionRef": {"name": CONNECTION},
+            "groupName": group_name,
+            "privileges": list(privileges),
+            **spec,
+        }
+        self.apply("MilvusPrivilegeGroup", name, whole)
+
+    def read_secret(self, name: str) -> dict[str, str] | None:
+        """Read a Secret's data as text; None when it is not there."""
+        found = self.cluster.get(f"/api/v1/namespaces/{self.namespace}/secrets/{name}")
+        data = (found or {}).get("data") or {}
+        return {key: base64.b64decode(value).decode() for key, value in data.items()} if found else None
+
     def apply(self, kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> None:
         """Create a resource, or give it this spec."""
         body = {

@@ -93,7 +93,10 @@ def user_changes(held: User | None, wanted: DesiredUser | None) -> tuple[Change,
             id="without the leader every companion is taken by a call of its own: old servers leave them",
         ),
         pytest.param(
-            {QUERY}, None, (RevokePrivilege("reader", QUERY), DropRole("reader")), id="a role goes empty"
+            {QUERY},
+            None,
+            (RevokePrivilege("reader", QUERY, before_drop=True), DropRole("reader")),
+            id="a role goes empty",
         ),
         pytest.param({}, None, (DropRole("reader"),), id="an empty role just goes"),
         pytest.param(None, None, (), id="what is gone is gone"),

@@ -262,7 +262,55 @@ def test_who_lost_the_name_to_another_drops_nothing_when_it_goes() -> None:
 
 def test_a_role_is_dropped_even_where_somebody_contests_it() -> None:
     one = plan(role(deleting=True, origin=CREATED), state(reader={QUERY}), fought=(DropRole("reader"),))
-    assert one.changes == (RevokePrivilege("reader", QUERY), DropRole("reader"))
+    assert one.changes == (RevokePrivilege("reader", QUERY, before_drop=True), DropRole("reader"))
+
+
+# --- what expires
+
+
+class TestExpiry:
+    @pytest.mark.parametrize("origin", [CREATED, ADOPTED])
+    def test_a_user_of_ours_goes_however_it_came_to_be(self, origin: Origin) -> None:
+        one = plan(user("reader", expired=True, origin=origin, retain=True), state({"reader"}, reader=set()))
+        assert (one.changes, reasons(one)) == ((DropUser("app", frozenset({"reader"})),), [Reason.EXPIRED])
+
+    def test_a_user_of_somebody_else_stays(self) -> None:
+        one = plan(user(expired=True), state(set()))
+        assert (one.changes, reasons(one), one.origin) == ((), [Reason.EXPIRED], None)
+
+    def test_who_is_gone_already_says_why(self) -> None:
+        one = plan(user(expired=True, origin=CREATED), state())
+        assert (one.changes, reasons(one)) == ((), [Reason.EXPIRED])
+
+    def test_a_suspended_user_stays(self) -> None:
+        one = plan(user(expired=True, origin=CREATED, suspended=True), state(set()))
+        assert (one.changes, one.withheld, reasons(one)) == (
+            (),
+            (DropUser("app", frozenset()),),
+            [Reason.SUSPENDED],
+        )
+
+    @pytest.mark.parametrize(
+        ("observed", "withheld", "said"),
+        [
+            (state(set()), (DropUser("app", frozenset()),), [Reason.EXPIRED, Reason.OBSERVED]),
+            (state(), (), [Reason.EXPIRED]),
+        ],
+    )
+    def test_while_observing_it_is_only_said(
+        self, observed: State, withheld: tuple[Change, ...], said: list[Reason]
+    ) -> None:
+        one = plan(user(expired=True, origin=CREATED), observed, replace(TERMS, observe_only=True))
+        assert (one.changes, one.withheld, reasons(one)) == ((), withheld, said)
+
+    def test_whoever_does_not_own_the_name_hears_that(self) -> None:
+        assert reasons(plan(user(expired=True, origin=CREATED, refusal=None), state())) == [Reason.EXPIRED]
+        one = plan(replace(user(expired=True), refusal=TAKEN), state(set()))
+        assert reasons(one) == [Reason.CONFLICT]
+
+    def test_its_end_is_that_of_any_other(self) -> None:
+        one = plan(user(expired=True, deleting=True, origin=CREATED), state(set()))
+        assert one.changes == (DropUser("app", frozenset()),)
 
 
 # --- what is withheld

@@ -8,11 +8,13 @@ import pytest
 from milvus_rbac.domain.conditions import MESSAGE_LIMIT, Reason
 from milvus_rbac.errors import (
     AlreadyExists,
+    DatabaseMissing,
     InternalError,
     MilvusRbacError,
     NotFound,
     OldPasswordRefused,
     Refused,
+    StillGranted,
     Unreachable,
 )
 from milvus_rbac.milvus import refusals, translate
@@ -297,10 +299,10 @@ def test_a_call_without_a_reply_says_what_to_check(
             Reason.INVALID_SCOPE,
             "Database",
         ),
-        ("database not found[database=nodb]", Refused, Reason.INVALID_SCOPE, "nodb"),
+        ("database not found[database=nodb]", DatabaseMissing, Reason.INVALID_SCOPE, "nodb"),
         (
             "fail to drop the role that it has privileges. Use REVOKE API to revoke privileges",
-            Refused,
+            StillGranted,
             Reason.CONFLICT,
             "privileges in the meantime",
         ),

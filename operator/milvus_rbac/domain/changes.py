@@ -108,6 +108,8 @@ class RevokePrivilege:
     give_again: frozenset[Grant] = frozenset()
     """Wanted companions that the server may take in the same call: Load takes GetLoadState and GetLoadingProgress, Flush
     takes GetFlushState (Milvus 2.3.6 and later)."""
+    before_drop: bool = False
+    """The role is dropped next, and with it what can't be revoked because its database is gone (2.6.12 and later)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def _role_removal(observed: State, name: str) -> Iterator[Change]:
         return
     held = observed.roles[name].grants or frozenset()
     for grant in sorted(held):
-        yield RevokePrivilege(name, grant)
+        yield RevokePrivilege(name, grant, before_drop=True)
     yield DropRole(name)
 
 

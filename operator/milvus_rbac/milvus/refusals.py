@@ -12,11 +12,13 @@ from milvus_rbac.domain.catalogue import find, suggest
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.errors import (
     AlreadyExists,
+    DatabaseMissing,
     InternalError,
     MilvusRbacError,
     NotFound,
     OldPasswordRefused,
     Refused,
+    StillGranted,
     Unreachable,
 )
 from milvus_rbac.milvus.stubs import common_pb2
@@ -63,9 +65,7 @@ def _not_found(match: re.Match[str]) -> MilvusRbacError:
 
 
 def _still_granted(_: re.Match[str]) -> MilvusRbacError:
-    return Refused(
-        Reason.CONFLICT, "The role was given privileges in the meantime, and Milvus drops none that has any."
-    )
+    return StillGranted()
 
 
 def _old_password(_: re.Match[str]) -> MilvusRbacError:
@@ -134,7 +134,7 @@ def _place_name(match: re.Match[str]) -> MilvusRbacError:
 
 
 def _no_database(match: re.Match[str]) -> MilvusRbacError:
-    return Refused(Reason.INVALID_SCOPE, f"The database {match['database']} does not exist in Milvus.")
+    return DatabaseMissing(match["database"])
 
 
 def _object_type(match: re.Match[str]) -> MilvusRbacError:

@@ -31,9 +31,9 @@ def create_role(role: str) -> Any:
     return pb.CreateRoleRequest(entity=pb.RoleEntity(name=role))
 
 
-def drop_role(role: str) -> Any:
-    """Ask to drop a role without grants; never by force, which would take what was not seen."""
-    return pb.DropRoleRequest(role_name=role)
+def drop_role(role: str, *, by_force: bool = False) -> Any:
+    """Ask to drop a role without grants; by force only where it was seen that nothing is lost by that."""
+    return pb.DropRoleRequest(role_name=role, force_drop=by_force)
 
 
 def bind(user: str, role: str) -> Any:

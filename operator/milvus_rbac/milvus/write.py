@@ -24,10 +24,18 @@ from milvus_rbac.domain.changes import (
     UnbindRole,
     UpdatePassword,
 )
-from milvus_rbac.domain.state import Grant
-from milvus_rbac.errors import Changed, InternalError, NotFound, OldPasswordRefused
+from milvus_rbac.domain.state import ANY, Grant
+from milvus_rbac.errors import (
+    Changed,
+    DatabaseMissing,
+    InternalError,
+    NotFound,
+    OldPasswordRefused,
+    StillGranted,
+)
 from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.port import Features, Password, Wallet
+from milvus_rbac.milvus.read import grants_in
 from milvus_rbac.milvus.session import Session
 
 
@@ -38,6 +46,7 @@ class Writer:
         self, session: Session, features: Features, wallet: Wallet, may_write: Callable[[], None]
     ) -> None:
         self._session = session
+        self._features = features
         self._v2 = features.privilege_groups
         self._wallet = wallet
         self._may_write = may_write
@@ -48,11 +57,12 @@ class Writer:
             case CreateRole(role):
                 await self._write("CreateRole", requests.create_role(role))
             case DropRole(role):
-                await self._write("DropRole", requests.drop_role(role))
+                await self._drop_role(role)
             case GrantPrivilege(role, grant):
                 await self._give(role, grant)
-            case RevokePrivilege(role, grant, give_again):
-                await self._revoke(role, grant, give_again)
+            case RevokePrivilege(role, grant, give_again, before_drop):
+                with contextlib.suppress(DatabaseMissing) if before_drop else contextlib.nullcontext():
+                    await self._revoke(role, grant, give_again)
             case CreateGroup(group):
                 await self._write("CreatePrivilegeGroup", requests.create_group(group))
             case AddPrivileges(group, privileges):
@@ -99,6 +109,17 @@ class Writer:
             await self._write("OperatePrivilege", requests.revoke(role, grant))
         for companion in sorted(give_again):
             await self._give(role, companion)
+
+    async def _drop_role(self, role: str) -> None:
+        try:
+            await self._write("DropRole", requests.drop_role(role))
+        except StillGranted:
+            # Grants outlive their database, and 2.6.12 and later can't revoke them then: by force, if it is only those.
+            held = await grants_in(self._session, self._features, role, (ANY,))
+            listed = (await self._session.read("ListDatabases", requests.all_databases())).db_names
+            if not held or any(grant.database in {ANY, *listed} for grant in held):
+                raise
+            await self._write("DropRole", requests.drop_role(role, by_force=True))
 
     async def _create_user(self, user: str) -> None:
         await self._write("CreateCredential", requests.create_user(user, _text(self._wallet.wanted, user)))

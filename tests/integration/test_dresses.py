@@ -1,0 +1,289 @@
+"""The same resources on a Milvus of every version: users, roles, passwords and groups, from the same YAML."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from support.double.thread import DoubleThread
+
+from .conftest import DressUp
+
+GROUPS = ("2.4", "2.5", "2.6", "3.0")
+DRESSES = ("2.3", *GROUPS)
+OLD, NEW = "correct-horse-1", "correct-horse-2"
+
+Held = set[tuple[str, str, str, str]]
+
+
+def held(double: DoubleThread, role: str) -> Held:
+    """The grants of a role, as the server keeps them."""
+    kept = double.ask(lambda one: set(one.core.store.held(role)))
+    return {(one.object_type, one.privilege, one.database, one.object_name) for one in kept}
+
+
+def allows(double: DoubleThread, user: str, privilege: str, database: str, name: str) -> bool:
+    """Whether the proxies let a user do something."""
+    return double.ask(lambda one: one.core.proxies.allows(user, privilege, database, name))
+
+
+def password_of(double: DoubleThread, user: str) -> str | None:
+    """The password that the server accepts."""
+
+    def look(one: Any) -> str | None:
+        account = one.core.store.users.get(user)
+        return account.password if account else None
+
+    return double.ask(look)
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+def test_users_roles_and_passwords_are_the_same_on_every_version(dress_up: DressUp, dress: str) -> None:
+    story, double = dress_up(dress)
+    story.password("app", OLD)
+    story.role(
+        "reader",
+        "reader",
+        {"privileges": ["Search", "Load"], "database": "sales"},
+        {"privileges": ["ListDatabases"]},
+    )
+    story.user("app", "app", "reader")
+    story.wait_ready("MilvusUser", "app")
+    story.wait_ready("MilvusRole", "reader")
+    companions = {("Collection", name, "sales", "*") for name in ("GetLoadState", "GetLoadingProgress")}
+    wanted = {("Collection", "Search", "sales", "*"), ("Collection", "Load", "sales", "*")}
+    assert held(double, "reader") == wanted | companions | {("Global", "ListDatabases", "*", "*")}
+    assert double.ask(lambda one: one.core.store.users["app"].roles) == {"reader"}
+
+    story.password("app", NEW)
+    story.wait(lambda: password_of(double, "app") == NEW, "the new password in force")
+    story.role("reader", "reader", {"privileges": ["Search"], "database": "sales"})
+    story.wait(lambda: held(double, "reader") == {("Collection", "Search", "sales", "*")}, "the rest revoked")
+
+    story.restart_operator()
+    story.wait_ready("MilvusConnection", "prod")
+    before = story.written
+    story.reconcile("MilvusConnection", "prod")
+    story.delete("MilvusUser", "app")
+    story.wait_gone("MilvusUser", "app")
+    story.delete("MilvusRole", "reader")
+    story.wait_gone("MilvusRole", "reader")
+    assert set(story.written[len(before) :]) <= {
+        "DeleteCredential",
+        "DropRole",
+        "OperatePrivilege",
+        "OperatePrivilegeV2",
+    }
+    assert double.ask(lambda one: set(one.core.store.users)) == {"root"}
+    assert double.ask(lambda one: set(one.core.store.roles)) == {"admin", "public"}
+
+
+@pytest.mark.parametrize("dress", GROUPS)
+def test_what_leaves_a_group_is_taken_from_the_users_of_its_roles(dress_up: DressUp, dress: str) -> None:
+    story, double = dress_up(dress)
+    double.ask(lambda one: one.core.store.databases.update(sales={}))
+    story.password("app", OLD)
+    # The role first: it waits for its group.
+    story.role(
+        "reader",
+        "reader",
+        {"privileges": ["finders"], "database": "sales", "collections": ["orders"]},
+        {"privileges": ["CollectionReadOnly"], "database": "lab"},
+        {"privileges": ["ClusterReadOnly"]},
+    )
+    story.group("finders", "finders", "Search", "Query")
+    story.user("app", "app", "reader")
+    for kind, name in (("MilvusPrivilegeGroup", "finders"), ("MilvusRole", "reader"), ("MilvusUser", "app")):
+        story.wait_ready(kind, name)
+    assert held(double, "reader") == {
+        ("Global", "finders", "sales", "orders"),
+        ("Global", "CollectionReadOnly", "lab", "*"),
+        ("Global", "ClusterReadOnly", "*", "*"),
+    }
+    story.wait(lambda: allows(double, "app", "Query", "sales", "orders"), "the group in force")
+
+    story.group("finders", "finders", "Search", "Insert")
+    story.wait(
+        lambda: not allows(double, "app", "Query", "sales", "orders"), "what left the group taken away"
+    )
+    shrunk = story.wait_ready("MilvusPrivilegeGroup", "finders")
+    assert "pendingRevokes" not in shrunk["status"]
+    assert shrunk["status"]["privileges"] == ["Insert", "Search"]
+    assert allows(double, "app", "Insert", "sales", "orders")
+    assert allows(double, "app", "Query", "lab", "any"), "by the built-in group, elsewhere"
+
+
+@pytest.mark.parametrize("dress", ["2.5", "3.0"])
+def test_a_group_in_use_is_neither_dropped_nor_moved_to_another_level(dress_up: DressUp, dress: str) -> None:
+    story, double = dress_up(dress)
+    story.group("finders", "finders", "Search")
+    story.role("reader", "reader", {"privileges": ["finders"]})
+    story.wait_ready("MilvusRole", "reader")
+    story.group("finders", "finders", "CreateDatabase")
+    refused = story.wait_reason("MilvusPrivilegeGroup", "finders", "InUse")
+    assert "reader" in refused["message"]
+    assert double.ask(lambda one: one.core.store.groups["finders"]) == ["Search"]
+    story.delete("MilvusPrivilegeGroup", "finders")
+    blocked = story.wait_reason("MilvusPrivilegeGroup", "finders", "InUse")
+    assert "drops no privilege group" in blocked["message"]
+    story.role("reader", "reader")
+    story.wait_gone("MilvusPrivilegeGroup", "finders")
+    assert double.ask(lambda one: one.core.store.groups) == {}
+
+
+@pytest.mark.parametrize("dress", ["2.6", "3.0"])
+def test_grants_that_outlive_their_database_hold_no_role_back_from_its_end(
+    dress_up: DressUp, dress: str
+) -> None:
+    story, double = dress_up(dress)
+    on_orders = {"privileges": ["Search"], "database": "sales", "collections": ["orders"]}
+    story.role("reader", "reader", on_orders, {"privileges": ["Insert"]})
+    refused = story.wait_reason("MilvusRole", "reader", "InvalidScope")
+    assert "database sales" in refused["message"]
+    double.ask(lambda one: one.core.store.databases.update(sales={}))
+    story.reconcile("MilvusRole", "reader")
+    story.wait_ready("MilvusRole", "reader")
+    double.ask(lambda one: one.core.store.databases.pop("sales"))
+    story.role("reader", "reader", {"privileges": ["Insert"]})
+    refused = story.wait_reason("MilvusRole", "reader", "InvalidScope")
+    assert "create it" in refused["message"]
+    story.delete("MilvusRole", "reader")
+    story.wait_gone("MilvusRole", "reader")
+    assert double.ask(lambda one: set(one.core.store.roles)) == {"admin", "public"}
+
+
+def test_a_role_waits_for_the_group_of_a_resource_that_can_not_be_made(dress_up: DressUp) -> None:
+    story, double = dress_up("3.0")
+    story.group("finders", "finders", "Search", suspend=True)
+    story.role("reader", "reader", {"privileges": ["finders"]}, {"privileges": ["Insert"]})
+    waiting = story.wait_reason("MilvusRole", "reader", "WaitingForPrivilegeGroup")
+    assert "finders" in waiting["message"]
+    assert held(double, "reader") == {("Collection", "Insert", "default", "*")}
+    story.patch("MilvusPrivilegeGroup", "finders", {"spec": {"suspend": False}})
+    story.wait_ready("MilvusRole", "reader")
+
+
+def test_a_foreign_role_keeps_what_a_group_lost_and_the_group_says_so(dress_up: DressUp) -> None:
+    story, double = dress_up("3.0")
+    story.group("finders", "finders", "Search", "Query")
+    story.wait_ready("MilvusPrivilegeGroup", "finders")
+
+    def by_hand(one: Any) -> None:
+        from support.double.store import Kept  # noqa: PLC0415 - told to the double's own thread
+
+        one.core.store.roles["foreign"] = ""
+        one.core.store.give("foreign", Kept("Global", "sales", "*", "finders"), "root")
+
+    double.ask(by_hand)
+    story.group("finders", "finders", "Search")
+    story.wait(
+        lambda: "pendingRevokes" in (story.get("MilvusPrivilegeGroup", "finders") or {}).get("status", {}),
+        "what is left with a foreign role",
+    )
+    told = story.wait_ready("MilvusPrivilegeGroup", "finders")
+    assert told["status"]["pendingRevokes"] == [
+        {"role": "foreign", "privilege": "Query", "database": "sales", "objectName": "*"}
+    ]
+    ready = story.condition("MilvusPrivilegeGroup", "finders")
+    assert ready is not None
+    assert "foreign: Query on sales" in ready["message"]
+
+
+@pytest.mark.parametrize("dress", ["2.3", "3.0"])
+def test_a_password_that_nobody_chose_reaches_the_application_and_rotates_when_asked(
+    dress_up: DressUp, dress: str
+) -> None:
+    story, double = dress_up(dress)
+    generated = {"passwordSecretRef": None, "generatePassword": {"secretName": "app-password"}}
+    spec = {key: value for key, value in generated.items() if value}
+    story.apply(
+        "MilvusUser",
+        "app",
+        {
+            "connectionRef": {"name": "prod"},
+            "userName": "app",
+            "connectionSecret": {"name": "app-milvus"},
+            **spec,
+        },
+    )
+    ready = story.wait_ready("MilvusUser", "app")
+    assert ready["status"]["binding"] == {"name": "app-milvus"}
+    first = story.read_secret("app-password")
+    assert first is not None
+    assert password_of(double, "app") == first["password"]
+    binding = story.read_secret("app-milvus")
+    assert binding is not None
+    assert binding == {
+        "type": "milvus",
+        "provider": "milvus-rbac-operator",
+        "uri": story.milvus.uri,
+        "host": "127.0.0.1",
+        "port": story.milvus.uri.rpartition(":")[2],
+        "username": "app",
+        "password": first["password"],
+    }
+    story.annotate("MilvusUser", "app", rotate="again")
+    story.wait(lambda: password_of(double, "app") != first["password"], "another password")
+    story.wait(
+        lambda: (story.read_secret("app-milvus") or {}).get("password") == password_of(double, "app"),
+        "the application's Secret follows",
+    )
+    second = story.read_secret("app-password")
+    assert second is not None
+    assert (second["password"], second["previous-password"]) == (
+        password_of(double, "app"),
+        first["password"],
+    )
+    assert "DeleteCredential" not in story.written, "changed in place: the old text was known"
+
+
+def test_a_secret_of_somebody_else_is_never_written(dress_up: DressUp) -> None:
+    story, double = dress_up("3.0")
+    story.password("app-password", OLD)
+    spec = {
+        "connectionRef": {"name": "prod"},
+        "userName": "app",
+        "generatePassword": {"secretName": "app-password"},
+    }
+    story.apply("MilvusUser", "app", spec)
+    conflict = story.wait_reason("MilvusUser", "app", "Conflict")
+    assert "spec.generatePassword" in conflict["message"]
+    assert story.read_secret("app-password") == {"password": OLD}
+    assert password_of(double, "app") is None
+
+
+def test_a_user_is_gone_when_it_expires_and_back_when_it_does_not(dress_up: DressUp) -> None:
+    story, double = dress_up("3.0")
+    story.password("app", OLD)
+    soon = datetime.now(UTC) + timedelta(seconds=4)
+    story.user("app", "app", expiresAt=f"{soon:%Y-%m-%dT%H:%M:%SZ}", deletionPolicy="Retain")
+    story.wait_ready("MilvusUser", "app")
+    story.wait_reason("MilvusUser", "app", "Expired")
+    assert time.time() >= soon.timestamp() - 1
+    assert password_of(double, "app") is None
+    story.user("app", "app")
+    story.wait_ready("MilvusUser", "app")
+    assert password_of(double, "app") == OLD
+
+
+@pytest.mark.parametrize("dress", ["2.4", "3.0"])
+def test_looking_again_at_what_is_as_it_should_be_is_one_call(dress_up: DressUp, dress: str) -> None:
+    story, double = dress_up(dress, interval="10s")
+    for number in range(12):
+        story.password(f"u{number}", OLD)
+        story.user(f"u{number}", f"u{number}", f"r{number % 6}")
+    for number in range(6):
+        story.role(f"r{number}", f"r{number}", {"privileges": ["Search"], "collections": [f"c{number}"]})
+    for number in range(12):
+        story.wait_ready("MilvusUser", f"u{number}")
+    story.wait_ready("MilvusConnection", "prod")
+
+    def calls() -> list[str]:
+        return double.ask(lambda one: [method for method, _ in one.faults.calls])
+
+    known = len(calls())
+    versions = {one["metadata"]["resourceVersion"] for one in story.resources("milvususers")}
+    story.wait(lambda: calls()[known:].count("BackupRBAC") >= 2, "two intervals", timeout=60)
+    assert set(calls()[known:]) == {"BackupRBAC"}
+    assert {one["metadata"]["resourceVersion"] for one in story.resources("milvususers")} == versions
