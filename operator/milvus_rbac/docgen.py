@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from milvus_rbac.domain.catalogue import CATALOGUE, Level, Privilege
+from milvus_rbac.milvus.abilities import ABILITIES, LINES
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 _PART: Final = re.compile(r"(<!-- (?P<name>[\w-]+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -52,7 +53,21 @@ def builtin_groups() -> str:
     return "\n".join(rows)
 
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = {"privileges": privileges, "builtin-groups": builtin_groups}
+def servers() -> str:
+    """Say what works on which server, and what is done instead."""
+    rows = [
+        f"| {ability.what} | {' | '.join('yes' if ability.has(line) else 'no' for line in LINES.values())} | {ability.instead} |"
+        for ability in ABILITIES
+    ]
+    head = f"| | {' | '.join(LINES)} | where not, the operator |"
+    return "\n".join((head, "|---|" + "---|" * (len(LINES) + 1), *rows))
+
+
+PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "privileges": privileges,
+    "builtin-groups": builtin_groups,
+    "servers": servers,
+}
 
 _ABOUT: Final = {
     Level.COLLECTION: "a collection",

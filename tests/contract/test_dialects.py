@@ -30,7 +30,8 @@ from milvus_rbac.domain.changes import (
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import Grant, PasswordVerdict, Scope
 from milvus_rbac.errors import AlreadyExists, NotFound, Refused
-from milvus_rbac.milvus.logins import digest
+from milvus_rbac.milvus.abilities import ABILITIES, LINES
+from milvus_rbac.milvus.logins import digest, judge
 from milvus_rbac.milvus.port import Milvus
 from support.double import Double, ServerSettings
 
@@ -264,3 +265,23 @@ async def test_a_connection_that_broke_is_noticed(serve: Serve) -> None:
         await asyncio.sleep(0.01)
     await door.greet()
     assert not door.is_interrupted
+
+
+async def test_a_hash_whose_digest_is_known_is_not_tried() -> None:
+    verdicts = await judge(
+        {"ann": "no hash", "bob": "no hash"},
+        wallet({"ann": PASSWORD, "bob": PASSWORD}).wanted,
+        {"ann": digest("no hash"), "bob": ""},
+    )
+    assert verdicts == {"ann": PasswordVerdict.IN_FORCE, "bob": PasswordVerdict.REFUSED}
+
+
+@pytest.mark.parametrize(("dress", "line"), [("2.3", "2.3"), ("2.5", "2.5"), ("2.6", "2.6"), ("3.0", "3.0")])
+async def test_what_the_documentation_says_of_a_version_is_what_is_found(
+    serve: Serve, dress: str, line: str
+) -> None:
+    _, door = await serve(dress)
+    found = await door.greet()
+    assert {one.what: one.has(found) for one in ABILITIES} == {
+        one.what: one.has(LINES[line]) for one in ABILITIES
+    }

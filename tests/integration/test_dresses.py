@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from support.double import ServerSettings
 from support.double.thread import DoubleThread
 
 from .conftest import DressUp
@@ -287,3 +288,38 @@ def test_looking_again_at_what_is_as_it_should_be_is_one_call(dress_up: DressUp,
     story.wait(lambda: calls()[known:].count("BackupRBAC") >= 2, "two intervals", timeout=60)
     assert set(calls()[known:]) == {"BackupRBAC"}
     assert {one["metadata"]["resourceVersion"] for one in story.resources("milvususers")} == versions
+
+
+def test_a_thousand_users_and_fifty_roles_cost_one_call_to_look_at_again(dress_up: DressUp) -> None:
+    story, double = dress_up(
+        "3.0", ServerSettings(max_user_num=2000, max_role_num=500, bcrypt_cost=4), interval="20s"
+    )
+    story.password("shared", OLD)
+    for number in range(50):
+        story.role(f"r{number}", f"r{number}", {"privileges": ["Search"], "collections": [f"c{number}"]})
+    for number in range(1000):
+        story.user(f"u{number}", f"u{number}", f"r{number % 50}", passwordSecretRef={"name": "shared"})
+
+    def ready(plural: str) -> int:
+        conditions = (one.get("status", {}).get("conditions", ()) for one in story.resources(plural))
+        return sum(
+            any((one["type"], one["status"]) == ("Ready", "True") for one in held) for held in conditions
+        )
+
+    story.wait(
+        lambda: (ready("milvususers"), ready("milvusroles")) == (1000, 50), "all of it Ready", timeout=200
+    )
+    calls: list[str] = []
+
+    def is_quiet() -> bool:
+        before, calls[:] = len(calls), double.ask(lambda one: [method for method, _ in one.faults.calls])
+        return before == len(calls)
+
+    story.wait(is_quiet, "the end of what follows from making them")
+    versions = {one["metadata"]["resourceVersion"] for one in story.resources("milvususers")}
+    known, hashed = len(calls), double.ask(lambda one: one.core.hashed)
+    story.wait(lambda: not is_quiet() and len(calls) >= known + 2, "two intervals", timeout=90)
+    assert set(calls[known:]) == {"BackupRBAC"}
+    assert len(calls) <= known + 3
+    assert {one["metadata"]["resourceVersion"] for one in story.resources("milvususers")} == versions
+    assert double.ask(lambda one: one.core.hashed) == hashed
