@@ -240,6 +240,10 @@ async def test_without_the_right_to_back_up_everything_is_read_in_more_calls(
     double.faults.calls.clear()
     await door.observe(Scope(logins={"svc": ""}), texts)
     assert "BackupRBAC" not in {method for method, _ in double.faults.calls}
+    await do(root, RevokePrivilege("op", on_everything("ListPrivilegeGroups")))
+    blind = await door.observe(Scope(groups=True, holders=True), texts)
+    assert blind.groups == {}
+    assert on_everything("CreateOwnership") in (blind.roles["op"].grants or ())
 
 
 @pytest.mark.parametrize("dress", DRESSES)

@@ -36,7 +36,15 @@ from milvus_rbac.domain.state import (
     State,
     User,
 )
-from milvus_rbac.errors import AlreadyExists, Changed, NotFound, OldPasswordRefused, Refused, Unreachable
+from milvus_rbac.errors import (
+    AlreadyExists,
+    Changed,
+    NotFound,
+    OldPasswordRefused,
+    Refused,
+    StillGranted,
+    Unreachable,
+)
 from milvus_rbac.milvus.port import Features, Password, Wallet
 
 ROOT_PASSWORD = Password("root's own")
@@ -187,7 +195,7 @@ class FakeMilvus:
         if role in BUILTIN_ROLES:
             raise Refused(Reason.RESERVED_NAME, f"role {role} is built in")
         if self.roles[role]:
-            raise Refused(Reason.CONFLICT, f"role {role} has privileges")
+            raise StillGranted
         del self.roles[role]
         for account in self.users.values():
             account.roles.discard(role)

@@ -153,9 +153,12 @@ class Aftermath:
         if text is None or not is_in_force or plan.origin is None or plan.claim.suspended:
             return None
         name = (entry.name[0], spec.connection_secret.name)
-        refusal = await self._own_secrets.bind(
-            entry, played.site.address, text, self._tools.store.secret(name)
-        )
+        newest = self._tools.store.secret(name)
+        try:
+            refusal = await self._own_secrets.bind(entry, played.site.address, text, newest)
+        except ClusterRefused as refused:
+            message = f"spec.connectionSecret: the Secret can't be written by the operator: {refused.message}"
+            refusal = Refusal(Reason.WAITING_FOR_SECRET, message)
         if refusal is not None and refusal.reason is Reason.WAITING_FOR_SECRET:
             self._dirty.mark_later(entry.uid, RETRY_LATER)
         return refusal

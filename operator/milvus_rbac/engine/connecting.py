@@ -55,6 +55,9 @@ class Connector:
         """Whether the server may be another one than the one that told what it is, or was told so long ago."""
         if self._link is None or self._link.milvus.is_interrupted:
             return True
+        found = self._link.features
+        if not found.authorization or found.missing_privileges or found.useful_privileges:
+            return True  # somebody may have mended that
         return time.monotonic() - self._asked_at > ASK_AGAIN
 
     async def link(self, entry: Entry, connection: MilvusConnection, *, anew: bool) -> Link:

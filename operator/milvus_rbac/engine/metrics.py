@@ -54,7 +54,7 @@ class Metrics:
         )
         self.left_behind = Counter(
             "milvus_rbac_left_behind",
-            "Users and roles that stayed in Milvus when their resource went.",
+            "Users, roles and privilege groups that stayed in Milvus when their resource went.",
             ("connection",),
             registry=self.registry,
         )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from milvus_rbac.domain import catalogue
+from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import (
     ANY,
     DEFAULT_DATABASE,
@@ -15,7 +16,7 @@ from milvus_rbac.domain.state import (
     State,
     User,
 )
-from milvus_rbac.errors import NotFound
+from milvus_rbac.errors import NotFound, Refused
 from milvus_rbac.milvus import logins, requests
 from milvus_rbac.milvus.concurrency import each
 from milvus_rbac.milvus.port import Features, Wallet
@@ -42,7 +43,7 @@ async def observe(session: Session, features: Features, scope: Scope, wallet: Wa
             for name in names
         },
         roles={role: Role(grants.get(role)) for role in members if role not in gone},
-        groups=await read_groups(session) if scope.groups and features.privilege_groups else {},
+        groups=await _groups(session) if scope.groups and features.privilege_groups else {},
     )
 
 
@@ -65,6 +66,16 @@ async def read_groups(session: Session) -> Mapping[str, frozenset[str]]:
         group.group_name: frozenset(privilege.name for privilege in group.privileges)
         for group in reply.privilege_groups
     }
+
+
+async def _groups(session: Session) -> Mapping[str, frozenset[str]]:
+    """Read the groups as far as the account may: what roles hold and users are is not held back by that."""
+    try:
+        return await read_groups(session)
+    except Refused as refused:
+        if refused.refusal.reason is not Reason.MISSING_PRIVILEGES:
+            raise
+        return {}
 
 
 def read_grant(row: Any, *, is_v2: bool) -> Grant | None:

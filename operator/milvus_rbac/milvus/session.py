@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 from typing import Any, Final, Self
 
 from milvus_rbac.domain.conditions import Reason
@@ -41,8 +40,7 @@ class Session:
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await asyncio.wait({self._watch})
         await self._channel.close()
 
     def watch(self) -> None:
