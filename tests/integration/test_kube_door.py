@@ -314,7 +314,7 @@ async def test_single_objects_are_read_or_absent(
 
 async def test_what_is_forbidden_is_refused(cluster: Cluster, namespace: str) -> None:
     with pytest.raises(ClusterRefused, match="forbidden") as refusal:
-        await cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/secrets", body={"metadata": {}})
+        await cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", body={"metadata": {}})
     assert refusal.value.status == 403
 
 
