@@ -128,23 +128,15 @@ PROFILES = {
 }
 
 
-@pytest.mark.parametrize("config", list(PROFILES))
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in cases("2.3")])
 async def test_what_was_recorded_of_2_3_happens_on_a_real_one_but_for_what_is_listed(
-    config: str, fresh_milvus: Callable[[Profile], MilvusServer], record_property: Any
+    case: Case, fresh_milvus: Callable[[Profile], MilvusServer], record_property: Any
 ) -> None:
-    server = fresh_milvus(PROFILES[config])
-    unlisted: dict[str, object] = {}
-    steps = differing = 0
-    for case in (case for case in cases("2.3") if case.config == config):
-        if config == "default":
-            await Player(server.facts.address).empty()
-        played = list(await Player(server.facts.address).play(case))
-        different = {step["step"]: pair for step, *pair in played if pair[0] != pair[1]}
-        _, listed = DIFFERENT_ON_2_3_5.get(case.name, ("", frozenset()))
-        unlisted |= {
-            f"{case.name} {number}": pair for number, pair in different.items() if number not in listed
-        }
-        unlisted |= {f"{case.name} {number}": "equal by now" for number in listed - different.keys()}
-        steps, differing = steps + len(played), differing + len(different)
-    assert unlisted == {}
-    record_property("transcript", f"2.3 on a real 2.3.5 {steps} {differing} 0")
+    # A server for each case: proxies of 2.3 may keep what a role had, even after it was dropped and made again.
+    server = fresh_milvus(PROFILES[case.config])
+    played = await Player(server.facts.address, pause=0.02).play(case)
+    different = {step["step"]: pair for step, *pair in played if pair[0] != pair[1]}
+    _, listed = DIFFERENT_ON_2_3_5.get(case.name, ("", frozenset()))
+    assert {number: pair for number, pair in different.items() if number not in listed} == {}
+    assert listed - different.keys() == frozenset(), "listed as different, and equal by now"
+    record_property("transcript", f"2.3 on a real 2.3.5 {len(case.steps)} {len(different)} 0")
