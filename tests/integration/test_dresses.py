@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support.double import ServerSettings
+from support.double.store import Kept
 from support.double.thread import DoubleThread
 
 from .conftest import DressUp
@@ -171,8 +172,6 @@ def test_a_foreign_role_keeps_what_a_group_lost_and_the_group_says_so(dress_up: 
     story.wait_ready("MilvusPrivilegeGroup", "finders")
 
     def by_hand(one: Any) -> None:
-        from support.double.store import Kept  # noqa: PLC0415 - told to the double's own thread
-
         one.core.store.roles["foreign"] = ""
         one.core.store.give("foreign", Kept("Global", "sales", "*", "finders"), "root")
 

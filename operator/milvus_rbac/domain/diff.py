@@ -159,18 +159,17 @@ class _GroupDiff:
     def proposal(self, desired: Desired) -> Proposal:
         name = desired.claim.object_name
         held = self.observed.groups.get(name)
+        asked = desired.claim.wanted
+        left = asked.stale if isinstance(asked, WantedGroup) else frozenset()
         if not isinstance(desired.state, DesiredGroup):
-            leaving = desired.claim.wanted
-            old = leaving.stale if isinstance(leaving, WantedGroup) else frozenset()
             drop = () if held is None else (DropGroup(name),)
-            return Proposal(desired, (*self._clearing(old), *drop), old)
+            return Proposal(desired, (*self._clearing(left), *drop), left)
         wanted = desired.state.privileges
         if held is not None and self._changes_level(held, wanted):
-            return Proposal(desired, (ReplacePrivileges(name, held, wanted),), desired.state.stale)
+            return Proposal(desired, (ReplacePrivileges(name, held, wanted),), left)
         too_much = (held or frozenset()) - wanted
         # What is wanted again is given again, and must not be taken from anybody.
-        known = desired.state.stale
-        old = frozenset(one for one in known if one.grant.privilege not in wanted)
+        old = frozenset(one for one in left if one.grant.privilege not in wanted)
         stale = old | self._left_with_holders(name, too_much)
         changes: list[Change] = [CreateGroup(name)] if held is None else []
         if missing := wanted - (held or frozenset()):

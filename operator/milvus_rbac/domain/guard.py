@@ -113,9 +113,9 @@ def _let_go(holders: Mapping[str, set[str]], changes: Iterable[Change]) -> None:
 
 def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
     claim, desired = facts.claim, proposal.desired
-    exists = _exists(claim, facts.observed)
+    is_there = exists(claim, facts.observed)
     if claim.deleting:
-        return _guard_deletion(proposal, facts, exists)
+        return _guard_deletion(proposal, facts, is_there)
     if desired.state is None:
         is_over = claim.expired and not desired.refusals
         return (
@@ -127,13 +127,13 @@ def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
     halted = () if facts.terms.observe_only else proposal.changes
     if claim.suspended:
         return ClaimPlan(claim, (), halted, (*desired.refusals, SUSPENDED), claim.origin)
-    conflict = _adoption_refusal(proposal, facts) if exists and not claim.is_ours else None
+    conflict = _adoption_refusal(proposal, facts) if is_there and not claim.is_ours else None
     if conflict is not None:
         return ClaimPlan(claim, (), halted, (*desired.refusals, conflict))
-    return _guard_changes(proposal, facts, exists)
+    return _guard_changes(proposal, facts, is_there)
 
 
-def _guard_changes(proposal: Proposal, facts: Facts, exists: bool) -> ClaimPlan:
+def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan:
     claim = facts.claim
     kept, withheld, refusals = _sift(proposal.changes, facts)
     said = (*proposal.desired.refusals, *refusals)
@@ -141,14 +141,14 @@ def _guard_changes(proposal: Proposal, facts: Facts, exists: bool) -> ClaimPlan:
         # To observe what is as it should be is to be ready; nothing becomes ours by being looked at.
         return ClaimPlan(claim, (), kept, (*said, OBSERVED) if kept else said, claim.origin)
     plan = ClaimPlan(claim, kept, withheld, said, stale=proposal.stale)
-    return replace(plan, origin=_origin(plan, exists))
+    return replace(plan, origin=_origin(plan, is_there))
 
 
-def _guard_deletion(proposal: Proposal, facts: Facts, exists: bool) -> ClaimPlan:
+def _guard_deletion(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan:
     claim = facts.claim
     if proposal.desired.refusals or claim.retain or claim.suspended or facts.terms.observe_only:
-        return ClaimPlan(claim, left_behind=exists and claim.is_ours)
-    if not exists or claim.may_drop or _is_proven(facts):
+        return ClaimPlan(claim, left_behind=is_there and claim.is_ours)
+    if not is_there or claim.may_drop or _is_proven(facts):
         in_use = next((found for change in proposal.changes if (found := group_is_free(change, facts))), None)
         if in_use is not None:
             return ClaimPlan(claim, (), proposal.changes, (in_use,))
@@ -189,7 +189,8 @@ OBSERVED = Refusal(
 )
 
 
-def _exists(claim: Claim, observed: State) -> bool:
+def exists(claim: Claim, observed: State) -> bool:
+    """Tell whether what is claimed is in Milvus, whoever made it."""
     match claim.ref.kind:
         case Kind.USER:
             return claim.object_name in observed.users
@@ -199,10 +200,10 @@ def _exists(claim: Claim, observed: State) -> bool:
             return claim.object_name in observed.groups
 
 
-def _origin(plan: ClaimPlan, exists: bool) -> Origin | None:
-    if plan.creates or (exists and plan.claim.intended and plan.claim.origin is None):
+def _origin(plan: ClaimPlan, is_there: bool) -> Origin | None:
+    if plan.creates or (is_there and plan.claim.intended and plan.claim.origin is None):
         return Origin.CREATED
-    if exists and plan.claim.origin is None:
+    if is_there and plan.claim.origin is None:
         return Origin.ADOPTED
     return plan.claim.origin
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from milvus_rbac.domain import scopes
 from milvus_rbac.domain.changes import PasswordMeans
-from milvus_rbac.domain.claims import Claim, GrantRow, StaleGrant, WantedGroup, WantedRole, WantedUser
+from milvus_rbac.domain.claims import Claim, GrantRow, WantedGroup, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.scopes import Vocabulary
 from milvus_rbac.domain.state import PUBLIC_ROLE, Grant
@@ -59,8 +59,6 @@ class DesiredGroup:
     """The privileges a group is to hold, of one level."""
 
     privileges: frozenset[str]
-    stale: frozenset[StaleGrant] = frozenset()
-    """What the proxies still give since an earlier round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +151,4 @@ def _lower_group(claim: Claim, wanted: WantedGroup, words: Vocabulary) -> Desire
     # Nothing to put into it that Milvus would take: better no group, or the one that is there, than half a one.
     if mixed is not None or not good:
         return Desired(claim, None, tuple(refusals))
-    return Desired(claim, DesiredGroup(good, wanted.stale), tuple(refusals))
+    return Desired(claim, DesiredGroup(good), tuple(refusals))

@@ -10,7 +10,6 @@ from milvus_rbac.domain import catalogue
 from milvus_rbac.domain.changes import (
     AddPrivileges,
     Change,
-    CreateGroup,
     CreateRole,
     CreateUser,
     DropRole,
@@ -23,7 +22,7 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.claims import Claim, Kind, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.guard import CREATES, ClaimPlan
+from milvus_rbac.domain.guard import CREATES, ClaimPlan, exists
 from milvus_rbac.domain.lower import Terms
 from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.engine.batch import Batch, Site
@@ -280,25 +279,16 @@ def lost_claims(result: Result, intended: Collection[str]) -> frozenset[str]:
 
     The intent of their first create is still written down, and would make ours what somebody creates under the name.
     """
-    made = {change for change in _done(result) if isinstance(change, CREATES)}
     return frozenset(
         plan.claim.ref.uid
         for plan in result.plans
-        if plan.claim.origin is not None
-        and plan.claim.ref.uid in intended
-        and not _is_there(plan, result, made)
+        if plan.claim.origin is not None and plan.claim.ref.uid in intended and not _is_there(plan, result)
     )
 
 
-def _is_there(plan: ClaimPlan, result: Result, made: Collection[Change]) -> bool:
-    name = plan.claim.object_name
-    match plan.claim.ref.kind:
-        case Kind.USER:
-            return name in result.observed.users or CreateUser(name) in made
-        case Kind.ROLE:
-            return name in result.observed.roles or CreateRole(name) in made
-        case Kind.GROUP:
-            return name in result.observed.groups or CreateGroup(name) in made
+def _is_there(plan: ClaimPlan, result: Result) -> bool:
+    done = result.outcome.done[plan.claim.ref.uid]
+    return exists(plan.claim, result.observed) or any(isinstance(change, CREATES) for change in done)
 
 
 def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:

@@ -36,7 +36,7 @@ class Batch:
     entries: Mapping[str, Entry]
     """The resources as they were when the round began."""
     our_roles: frozenset[str]
-    """Of all claims, dirty or not: the roles that resources own."""
+    """Of all claims, dirty or not: the roles that resources own. Empty in a round without privilege groups."""
     claimed_groups: frozenset[str]
     """Of all claims: the privilege groups that resources ask for."""
 
@@ -104,7 +104,8 @@ async def gather_batch(
         Wallet(wanted, old),
         {uid: granted_databases(entry) for uid, entry in entries.items()},
         entries,
-        owned(claims, Kind.ROLE),
+        # Grouping all claims by name once more is only worth it where a group may lose something.
+        owned(claims, Kind.ROLE) if any(entry.kind == Kind.GROUP for entry in chosen) else frozenset(),
         frozenset(claim.object_name for claim in claims if claim.ref.kind is Kind.GROUP),
     )
 

@@ -62,10 +62,12 @@ async def grants_in(
 async def read_groups(session: Session) -> Mapping[str, frozenset[str]]:
     """Read all privilege groups, those that Milvus brings along too."""
     reply = await session.read("ListPrivilegeGroups", requests.all_groups())
-    return {
-        group.group_name: frozenset(privilege.name for privilege in group.privileges)
-        for group in reply.privilege_groups
-    }
+    return members_of(reply.privilege_groups)
+
+
+def members_of(groups: Any) -> dict[str, frozenset[str]]:
+    """Read privilege groups as every reply has them."""
+    return {group.group_name: frozenset(privilege.name for privilege in group.privileges) for group in groups}
 
 
 async def _groups(session: Session) -> Mapping[str, frozenset[str]]:

@@ -7,11 +7,22 @@ import time
 from typing import Any, Final
 
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.domain.state import ADMIN_ROLE, BUILTIN_ROLES, PUBLIC_ROLE, Grant, Role, Scope, State, User
+from milvus_rbac.domain.state import (
+    ADMIN_ROLE,
+    ANY,
+    BUILTIN_ROLES,
+    PUBLIC_ROLE,
+    Grant,
+    PasswordVerdict,
+    Role,
+    Scope,
+    State,
+    User,
+)
 from milvus_rbac.errors import Refused
 from milvus_rbac.milvus import logins, requests
 from milvus_rbac.milvus.port import Features, Wallet
-from milvus_rbac.milvus.read import grants_in, read_grant
+from milvus_rbac.milvus.read import grants_in, members_of, read_grant
 from milvus_rbac.milvus.session import Session
 
 FEW_ROLES: Final = 4
@@ -44,7 +55,7 @@ class Snapshots:
         grants = _grants(meta)
         if scope.holders:
             for role in (ADMIN_ROLE, PUBLIC_ROLE):
-                grants[role] = set(await grants_in(self._session, features, role, ("*",)))
+                grants[role] = set(await grants_in(self._session, features, role, (ANY,)))
         hashes = {one.user: one.password for one in meta.users}
         judged = scope.logins if features.authorization else {}
         verdicts = await logins.judge(hashes, wallet.wanted, judged)
@@ -54,7 +65,7 @@ class Snapshots:
                 one.user: User(
                     # Milvus before 2.6.8 lists roles with an empty name beside the real ones (milvus#46676).
                     frozenset(role.name for role in one.roles if role.name),
-                    verdicts.get(one.user, User().password),
+                    verdicts.get(one.user, PasswordVerdict.UNKNOWN),
                     logins.digest(one.password),
                 )
                 for one in meta.users
@@ -63,7 +74,7 @@ class Snapshots:
                 role: Role(frozenset(grants.get(role, ())) if role in names or role in grants else None)
                 for role in names | BUILTIN_ROLES
             },
-            groups={**features.builtin_groups, **_groups(meta)},
+            groups={**features.builtin_groups, **members_of(meta.privilege_groups)},
         )
 
     async def _take(self, may_be_old: float) -> Any:
@@ -81,10 +92,3 @@ def _grants(meta: Any) -> dict[str, set[Grant]]:
         if (grant := read_grant(row, is_v2=True)) is not None:
             grants.setdefault(row.role.name, set()).add(grant)
     return grants
-
-
-def _groups(meta: Any) -> dict[str, frozenset[str]]:
-    return {
-        group.group_name: frozenset(privilege.name for privilege in group.privileges)
-        for group in meta.privilege_groups
-    }

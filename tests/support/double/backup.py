@@ -30,16 +30,16 @@ async def back_up(core: Core, _: Caller, __: Any) -> Any:
             password=await core.hash_of(store.users[name]),
             roles=[pb.RoleEntity(name=role) for role in roles_of(core, name)],
         )
-        for name in core.listed(store.users)
+        for name in sorted(store.users)
         if name != ROOT
     ]
-    roles = [name for name in core.listed(store.roles) if name not in BUILTIN]
+    roles = [name for name in sorted(store.roles) if name not in BUILTIN]
     grants = [entity_of(role, *one) for role in roles for one in sorted(store.held(role).items())]
     meta = pb.RBACMeta(
         users=users,
         roles=[pb.RoleEntity(name=name, description=store.roles[name]) for name in roles],
         grants=grants,
-        privilege_groups=[info(name, store.groups[name]) for name in core.listed(store.groups)],
+        privilege_groups=[info(name, store.groups[name]) for name in sorted(store.groups)],
     )
     return pb.BackupRBACMetaResponse(status=SUCCESS, RBAC_meta=meta)
 

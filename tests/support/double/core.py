@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 import bcrypt
 
@@ -53,10 +52,6 @@ class Core:
             return bcrypt.checkpw(password.encode(), account.hash.encode())
         except ValueError:
             return False  # no hash at all: nobody ever logs in with that
-
-    def listed(self, names: Any) -> list[str]:
-        """Give names in the order in which a server lists them."""
-        return sorted(names)
 
 
 @dataclass(frozen=True, slots=True)

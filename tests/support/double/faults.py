@@ -1,7 +1,6 @@
 """What can go wrong between a caller and a server, on demand."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -24,7 +23,6 @@ class Fault:
     times: int = 1
     delay: float = 0.0
     """Seconds before the call is looked at."""
-    when: Callable[[str], bool] = lambda _: True
 
 
 @dataclass(slots=True)

@@ -84,7 +84,7 @@ async def operate(core: Core, _: Caller, request: Any) -> Any:
 
 
 async def list_all(core: Core, _: Caller, __: Any) -> Any:
-    custom = {name: core.store.groups[name] for name in core.listed(core.store.groups)}
+    custom = {name: core.store.groups[name] for name in sorted(core.store.groups)}
     everything = {**custom, **privileges.builtin_groups(core.dress.privileges)}
     groups = [info(name, held) for name, held in everything.items()]
     return pb.ListPrivilegeGroupsResponse(status=SUCCESS, privilege_groups=groups)

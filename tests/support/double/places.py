@@ -33,7 +33,7 @@ async def drop_database(core: Core, _: Caller, request: Any) -> Any:
 
 
 async def list_databases(core: Core, caller: Caller, _: Any) -> Any:
-    names = [name for name in core.listed(core.store.databases) if _sees(core, caller, name)]
+    names = [name for name in sorted(core.store.databases) if _sees(core, caller, name)]
     return pb.ListDatabasesResponse(status=SUCCESS, db_names=names)
 
 
@@ -90,7 +90,7 @@ async def has_collection(core: Core, caller: Caller, request: Any) -> Any:
 
 async def show_collections(core: Core, caller: Caller, request: Any) -> Any:
     database = database_of(caller, request)
-    names = core.listed(core.store.databases.get(database, {}))
+    names = sorted(core.store.databases.get(database, {}))
     shown = names if _sees(core, caller, database) else []
     return pb.ShowCollectionsResponse(status=SUCCESS, collection_names=shown)
 

@@ -92,7 +92,7 @@ async def operate_binding(core: Core, _: Caller, request: Any) -> Any:
 
 
 async def select(core: Core, _: Caller, request: Any) -> Any:
-    names = core.listed(core.store.roles)
+    names = sorted(core.store.roles)
     if request.HasField("role"):
         checks.role_name(core.dress, core.settings, request.role.name)
         names = [name for name in names if name == request.role.name]

@@ -74,7 +74,7 @@ async def update(core: Core, caller: Caller, request: Any) -> Any:
 
 def _describe(core: Core, request: Any) -> Any:
     checks.description(core.dress, "user", request.description)
-    if not request.HasField("description") if _has_presence(request) else not request.description:
+    if not request.HasField("description"):
         raise by_proxy(core.dress, "IllegalArgument", INVALID, "must update either password or description")
     account = core.store.users.get(request.username)
     if account is None:
@@ -82,10 +82,6 @@ def _describe(core: Core, request: Any) -> Any:
         raise RefusalError("UpdateCredentialFailure", UNEXPECTED, text, is_input=False)
     account.description = request.description
     return SUCCESS
-
-
-def _has_presence(request: Any) -> bool:
-    return bool(request.DESCRIPTOR.fields_by_name["description"].has_presence)
 
 
 async def delete(core: Core, _: Caller, request: Any) -> Any:
@@ -104,11 +100,11 @@ async def delete(core: Core, _: Caller, request: Any) -> Any:
 
 
 async def list_names(core: Core, _: Caller, __: Any) -> Any:
-    return pb.ListCredUsersResponse(status=SUCCESS, usernames=core.listed(core.store.users))
+    return pb.ListCredUsersResponse(status=SUCCESS, usernames=sorted(core.store.users))
 
 
 async def select(core: Core, _: Caller, request: Any) -> Any:
-    names = core.listed(core.store.users)
+    names = sorted(core.store.users)
     if request.HasField("user"):
         checks.user_name(core.dress, core.settings, request.user.name)
         names = [name for name in names if name == request.user.name]
@@ -125,7 +121,7 @@ def roles_of(core: Core, name: str) -> list[str]:
         if core.dress.ghosts and other != name and other.startswith(name)
         for _ in account.roles
     ]
-    return [*ghosts, *core.listed(core.store.users[name].roles)]
+    return [*ghosts, *sorted(core.store.users[name].roles)]
 
 
 def _result(core: Core, name: str, include_roles: bool) -> Any:
