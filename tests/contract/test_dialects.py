@@ -236,13 +236,14 @@ async def test_without_the_right_to_back_up_everything_is_read_in_more_calls(
     assert "ListPrivilegeGroups" not in found.useful_privileges
     seen = await door.observe(Scope(groups=True, holders=True, logins={"svc": ""}), texts)
     assert seen.users["svc"].password is PasswordVerdict.IN_FORCE
+    assert not seen.groups_unreadable
     assert on_everything("CreateOwnership") in (seen.roles["op"].grants or ())
     double.faults.calls.clear()
     await door.observe(Scope(logins={"svc": ""}), texts)
     assert "BackupRBAC" not in {method for method, _ in double.faults.calls}
     await do(root, RevokePrivilege("op", on_everything("ListPrivilegeGroups")))
     blind = await door.observe(Scope(groups=True, holders=True), texts)
-    assert blind.groups == {}
+    assert (blind.groups, blind.groups_unreadable) == ({}, True)
     assert on_everything("CreateOwnership") in (blind.roles["op"].grants or ())
 
 

@@ -213,6 +213,15 @@ class TestRefusals:
             ({"roles": [f"r{number}" for number in range(65)]}, "spec.roles: Too many"),
             ({"adoption": "Sometimes"}, "spec.adoption"),
             ({"passwordSecretRef": {}}, "spec.passwordSecretRef.name: Required"),
+            ({"connectionSecret": {"name": "app"}}, "connectionSecret needs a Secret of its own"),
+            (
+                {
+                    "passwordSecretRef": None,
+                    "generatePassword": {"secretName": "own"},
+                    "connectionSecret": {"name": "own"},
+                },
+                "connectionSecret needs a Secret of its own",
+            ),
         ],
     )
     def test_a_user_is_refused(self, create: Create, spec: Json, message: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from support.double import ServerSettings
-from support.double.store import Kept
+from support.double.faults import Trouble
+from support.double.store import Account, Kept
 from support.double.thread import DoubleThread
 
 from .conftest import DressUp
@@ -28,6 +29,11 @@ def held(double: DoubleThread, role: str) -> Held:
 def allows(double: DoubleThread, user: str, privilege: str, database: str, name: str) -> bool:
     """Whether the proxies let a user do something."""
     return double.ask(lambda one: one.core.proxies.allows(user, privilege, database, name))
+
+
+def gives(double: DoubleThread, role: str, privilege: str) -> bool:
+    """Whether the proxies give a role a privilege anywhere."""
+    return double.ask(lambda one: one.core.proxies.gives(role, privilege))
 
 
 def password_of(double: DoubleThread, user: str) -> str | None:
@@ -115,6 +121,42 @@ def test_what_leaves_a_group_is_taken_from_the_users_of_its_roles(dress_up: Dres
     assert allows(double, "app", "Insert", "sales", "orders")
     assert allows(double, "app", "Query", "lab", "any"), "by the built-in group, elsewhere"
 
+    # What moves from the group to the role itself stays with its users.
+    own = {"privileges": ["finders", "Insert"], "database": "sales", "collections": ["orders"]}
+    story.patch("MilvusRole", "reader", {"spec": {"grants": [own]}})
+    story.group("finders", "finders", "Search")
+    story.wait(
+        lambda: double.ask(lambda one: one.core.store.groups["finders"]) == ["Search"], "the group shrunk"
+    )
+    story.wait_ready("MilvusPrivilegeGroup", "finders")
+    story.wait(lambda: not allows(double, "app", "Query", "lab", "any"), "the role as it is wanted")
+    assert ("Collection", "Insert", "sales", "orders") in held(double, "reader")
+    story.wait(lambda: allows(double, "app", "Insert", "sales", "orders"), "the role's own right in force")
+
+
+def test_what_is_left_with_users_of_a_group_is_remembered_through_a_pause(dress_up: DressUp) -> None:
+    story, double = dress_up("3.0")
+    story.role("reader", "reader", {"privileges": ["finders"]})
+    story.group("finders", "finders", "Search", "Query")
+    story.wait_ready("MilvusRole", "reader")
+    # The group shrinks, and the operator ends before the proxies are told.
+    double.ask(lambda one: one.faults.add(Trouble.HANGING, "OperatePrivilegeV2", times=100))
+    story.group("finders", "finders", "Search")
+    story.wait(
+        lambda: double.ask(lambda one: one.core.store.groups["finders"]) == ["Search"], "the group shrunk"
+    )
+    story.operator.kill()
+    double.ask(lambda one: one.faults.coming.clear())
+    story.patch("MilvusPrivilegeGroup", "finders", {"spec": {"suspend": True}})
+    story.start_operator()
+    story.wait_reason("MilvusPrivilegeGroup", "finders", "Suspended")
+    pending = (story.get("MilvusPrivilegeGroup", "finders") or {})["status"]["pendingRevokes"]
+    assert [one["privilege"] for one in pending] == ["Query"]
+    assert gives(double, "reader", "Query")
+    story.patch("MilvusPrivilegeGroup", "finders", {"spec": {"suspend": False}})
+    story.wait_ready("MilvusPrivilegeGroup", "finders")
+    assert not gives(double, "reader", "Query")
+
 
 @pytest.mark.parametrize("dress", ["2.5", "3.0"])
 def test_a_group_in_use_is_neither_dropped_nor_moved_to_another_level(dress_up: DressUp, dress: str) -> None:
@@ -153,6 +195,25 @@ def test_grants_that_outlive_their_database_hold_no_role_back_from_its_end(
     story.delete("MilvusRole", "reader")
     story.wait_gone("MilvusRole", "reader")
     assert double.ask(lambda one: set(one.core.store.roles)) == {"admin", "public"}
+
+
+@pytest.mark.parametrize("dress", ["2.6", "3.0"])
+def test_a_group_whose_database_is_gone_shrinks_and_goes(dress_up: DressUp, dress: str) -> None:
+    story, double = dress_up(dress)
+    double.ask(lambda one: one.core.store.databases.update(sales={}))
+    story.group("finders", "finders", "Search", "Query")
+    story.role(
+        "reader", "reader", {"privileges": ["finders"], "database": "sales", "collections": ["orders"]}
+    )
+    story.wait_ready("MilvusRole", "reader")
+    double.ask(lambda one: one.core.store.databases.pop("sales"))
+    story.group("finders", "finders", "Search")
+    left = story.wait_ready("MilvusPrivilegeGroup", "finders")["status"]["pendingRevokes"]
+    assert left == [{"role": "reader", "privilege": "Query", "database": "sales", "objectName": "orders"}]
+    story.delete("MilvusRole", "reader")
+    story.delete("MilvusPrivilegeGroup", "finders")
+    story.wait_gone("MilvusPrivilegeGroup", "finders")
+    assert double.ask(lambda one: one.core.store.groups) == {}
 
 
 def test_a_role_waits_for_the_group_of_a_resource_that_can_not_be_made(dress_up: DressUp) -> None:
@@ -238,6 +299,35 @@ def test_a_password_that_nobody_chose_reaches_the_application_and_rotates_when_a
     assert "DeleteCredential" not in story.written, "changed in place: the old text was known"
 
 
+def test_a_second_rotation_waits_for_the_first(dress_up: DressUp) -> None:
+    story, double = dress_up("3.0")
+    spec = {
+        "connectionRef": {"name": "prod"},
+        "userName": "app",
+        "generatePassword": {"secretName": "app-password"},
+    }
+    story.apply("MilvusUser", "app", spec)
+    story.wait_ready("MilvusUser", "app")
+    in_force = password_of(double, "app")
+    double.ask(lambda one: one.faults.add(Trouble.NOT_READY, "UpdateCredential", times=2))
+    story.annotate("MilvusUser", "app", rotate="once")
+    story.wait(
+        lambda: (story.read_secret("app-password") or {}).get("password") != in_force, "another password"
+    )
+    story.annotate("MilvusUser", "app", rotate="twice")
+    seen: set[str] = set()
+
+    def is_rotated_twice() -> bool:
+        secret = story.read_secret("app-password") or {}
+        assert password_of(double, "app") in {secret["password"], secret["previous-password"]}
+        seen.add(secret["password"])
+        return len(seen) == 2 and password_of(double, "app") == secret["password"]
+
+    story.wait(is_rotated_twice, "both rotations", timeout=60)
+    assert in_force not in seen
+    assert "DeleteCredential" not in story.written
+
+
 def test_a_secret_of_somebody_else_is_never_written(dress_up: DressUp) -> None:
     story, double = dress_up("3.0")
     story.password("app-password", OLD)
@@ -262,7 +352,16 @@ def test_a_user_is_gone_when_it_expires_and_back_when_it_does_not(dress_up: Dres
     story.wait_reason("MilvusUser", "app", "Expired")
     assert time.time() >= soon.timestamp() - 1
     assert password_of(double, "app") is None
+    # What somebody makes under the name meanwhile is not ours, though we made one before.
+    double.ask(lambda one: one.core.store.users.update(app=Account("by-hand")))
+    story.reconcile("MilvusUser", "app")
+    story.user("app", "app", expiresAt=f"{soon:%Y-%m-%dT%H:%M:%SZ}")
+    story.wait_reason("MilvusUser", "app", "Expired")
+    assert password_of(double, "app") == "by-hand"
     story.user("app", "app")
+    story.wait_reason("MilvusUser", "app", "Conflict")
+    double.ask(lambda one: one.core.store.users.pop("app"))
+    story.reconcile("MilvusUser", "app")
     story.wait_ready("MilvusUser", "app")
     assert password_of(double, "app") == OLD
 

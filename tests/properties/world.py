@@ -18,8 +18,8 @@ from milvus_rbac.domain.claims import (
     WantedUser,
     assemble,
 )
-from milvus_rbac.domain.guard import ClaimPlan
 from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant
 from milvus_rbac.engine.round import Result, Round, run_round
 from milvus_rbac.milvus.port import Password, Wallet

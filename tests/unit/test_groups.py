@@ -33,11 +33,12 @@ from milvus_rbac.domain.claims import (
     WantedGroup,
     WantedRole,
 )
-from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.effects import apply
-from milvus_rbac.domain.guard import ClaimPlan, guard
+from milvus_rbac.domain.guard import guard
 from milvus_rbac.domain.lower import Terms, lower
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.scopes import Vocabulary
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, Role, State
 from milvus_rbac.domain.wording import describe, field_of
@@ -84,8 +85,8 @@ def server(groups: dict[str, set[str]] | None = None, **roles: set[Grant]) -> St
 def plans(
     *claims: Claim, observed: State, terms: Terms = TERMS, ours: frozenset[str] = frozenset({"reader"})
 ) -> dict[str, ClaimPlan]:
-    desired = lower([(one, one.refusal) for one in claims], terms, observed.groups)
-    made = guard(diff(observed, desired, terms.words, ours), observed, terms)
+    desired = lower([(one, one.refusal) for one in claims], terms, observed)
+    made = guard(diff(observed, desired, terms.words), observed, terms, our_roles=ours)
     return {plan.claim.object_name: plan for plan in made}
 
 
@@ -99,6 +100,7 @@ def reasons(one: ClaimPlan) -> list[Reason]:
 
 HOLDS_GROUP = holds("finders")
 STALE = StaleGrant("reader", holds("Query"))
+SAID = Refusal(Reason.CONFLICT, "somebody else has it")
 
 
 class TestMembers:
@@ -180,19 +182,140 @@ class TestShrinking:
         made = plan(group("Search", stale={STALE}), server({"finders": {"Search"}}, reader=set()))
         assert made.changes == (ClearProxies("reader", holds("Query")),)
 
-    def test_what_is_wanted_again_is_not_taken(self) -> None:
+    def test_what_the_role_is_just_getting_by_itself_is_given_again(self) -> None:
+        wanted = role(GrantRow(("finders", "Query"), "sales"))
+        made = plans(group("Search"), wanted, observed=self.OBSERVED)
+        assert made["reader"].changes == (GrantPrivilege("reader", holds("Query")),)
+        assert made["finders"].changes[-1] == ClearProxies(
+            "reader", holds("Query"), frozenset({holds("Query")})
+        )
+
+    def test_what_the_role_is_not_given_for_now_is_not_given_in_passing(self) -> None:
+        wanted = role(GrantRow(("finders", "Query"), "sales"), suspended=True)
+        made = plans(group("Search"), wanted, observed=self.OBSERVED)
+        assert made["finders"].changes[-1] == ClearProxies("reader", holds("Query"))
+
+    @pytest.mark.parametrize(
+        ("own", "again"),
+        [
+            ({"GetLoadState"}, {"GetLoadState"}),
+            ({"Load", "GetLoadState"}, {"Load"}),
+            ({"Query"}, set()),
+        ],
+    )
+    def test_companions_that_the_revoke_takes_are_given_again(self, own: set[str], again: set[str]) -> None:
+        collection = {
+            name: Grant(ObjectType.COLLECTION, name, "sales", ANY) for name in own | again | {"Load"}
+        }
+        observed = server(
+            {"finders": {"Search", "Load"}}, reader={HOLDS_GROUP, *(collection[name] for name in own)}
+        )
+        made = plan(group("Search"), observed)
+        assert made.changes[-1] == ClearProxies(
+            "reader", collection["Load"], frozenset(collection[name] for name in again)
+        )
+
+    def test_a_role_that_gets_the_group_before_it_shrinks_does_not_keep_what_it_lost(self) -> None:
+        observed = server({"finders": {"Search", "Query"}})
+        wanted = role(GrantRow(("finders",), "sales"), origin=None)
+        made = plans(group("Search"), wanted, observed=observed, ours=frozenset())
+        assert made["finders"].changes == (
+            RemovePrivileges("finders", frozenset({"Query"})),
+            ClearProxies("reader", holds("Query")),
+        )
+        assert made["finders"].stale == {STALE}
+
+    def test_a_role_that_is_not_taken_over_is_not_touched(self) -> None:
+        wanted = role(GrantRow(("Search",), "sales"), origin=None)
+        made = plans(group("Search"), wanted, observed=self.OBSERVED, ours=frozenset())
+        assert made["finders"].changes == (RemovePrivileges("finders", frozenset({"Query"})),)
+        assert STALE in made["finders"].stale
+
+    def test_what_the_group_has_again_is_right_where_the_role_holds_the_group(self) -> None:
+        made = plan(
+            group("Search", "Query", stale={STALE}),
+            server({"finders": {"Search", "Query"}}, reader={HOLDS_GROUP}),
+        )
+        assert (made.changes, made.stale) == ((), frozenset())
+
+    def test_what_the_group_has_again_is_taken_from_those_who_do_not_hold_it_any_more(self) -> None:
         made = plan(group("Search", "Query", stale={STALE}), server({"finders": {"Search"}}, reader=set()))
-        assert (made.changes, made.stale) == ((AddPrivileges("finders", frozenset({"Query"})),), frozenset())
+        assert made.changes == (
+            AddPrivileges("finders", frozenset({"Query"})),
+            ClearProxies("reader", holds("Query")),
+        )
+        assert made.stale == {STALE}
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"suspended": True},
+            {"wanted": WantedGroup(frozenset({"Nonsense"}), frozenset({STALE}))},
+            {"refusal": SAID},
+            {"origin": None},
+        ],
+    )
+    def test_what_is_left_is_remembered_while_nothing_is_done(self, changed: dict[str, Any]) -> None:
+        claim = replace(group("Search", stale={STALE}), **changed)
+        assert plan(claim, server({"finders": {"Search", "Query"}}, reader={HOLDS_GROUP})).stale == {STALE}
+
+    def test_what_is_left_is_remembered_while_the_connection_observes(self) -> None:
+        observed = server({"finders": {"Search", "Query"}}, reader={HOLDS_GROUP})
+        made = plan(group("Search", stale={STALE}), observed, terms=replace(TERMS, observe_only=True))
+        assert made.stale == {STALE}
 
     def test_a_role_that_is_gone_has_nothing_to_clear(self) -> None:
         assert plan(group("Search", stale={STALE}), server({"finders": {"Search"}})).changes == ()
 
     def test_proxies_are_not_told_to_forget_what_stays_in_the_group(self) -> None:
         contested = frozenset({("group", RemovePrivileges("finders", frozenset({"Query"})))})
-        desired = lower([(group("Search"), None)], TERMS, self.OBSERVED.groups)
-        proposals = diff(self.OBSERVED, desired, TERMS.words, frozenset({"reader"}))
-        (made,) = guard(proposals, self.OBSERVED, TERMS, contested)
+        desired = lower([(group("Search"), None)], TERMS, self.OBSERVED)
+        proposals = diff(self.OBSERVED, desired, TERMS.words)
+        (made,) = guard(proposals, self.OBSERVED, TERMS, contested, frozenset({"reader"}))
         assert (made.changes, reasons(made)) == ((), [Reason.CONTESTED])
+
+
+class TestUnreadable:
+    """The operator's account may not list groups: nothing is concluded from there being none to see."""
+
+    OBSERVED = State(
+        roles={"reader": Role(frozenset({HOLDS_GROUP, holds("Query"), holds("Dream")}))},
+        groups_unreadable=True,
+    )
+
+    def test_a_group_that_a_role_holds_is_not_taken(self) -> None:
+        made = plan(role(GrantRow(("finders",), "sales")), self.OBSERVED)
+        assert set(made.changes) == {
+            RevokePrivilege("reader", holds("Dream")),
+            RevokePrivilege("reader", holds("Query")),
+        }
+        assert reasons(made) == [Reason.MISSING_PRIVILEGES]
+        assert made.refusals[0].message.startswith("spec.grants[0]: ")
+
+    def test_a_group_that_is_not_asked_for_any_more_is_taken(self) -> None:
+        made = plan(role(GrantRow(("Query",), "sales")), self.OBSERVED)
+        assert RevokePrivilege("reader", HOLDS_GROUP) in made.changes
+
+    def test_a_role_that_goes_goes(self) -> None:
+        made = plan(role(deleting=True), self.OBSERVED)
+        assert made.changes[-1] == DropRole("reader")
+
+    def test_a_group_is_left_as_it_is_and_stays_ours(self) -> None:
+        made = plan(group("Search", stale={STALE}), self.OBSERVED)
+        assert (made.changes, made.origin, made.stale) == ((), Origin.CREATED, frozenset({STALE}))
+        assert reasons(made) == [Reason.MISSING_PRIVILEGES]
+
+    def test_a_group_that_goes_waits_until_it_can_be_seen(self) -> None:
+        made = plan(group("Search", deleting=True), self.OBSERVED)
+        assert (made.changes, made.withheld, made.left_behind) == ((), (DropGroup("finders"),), False)
+        assert reasons(made) == [Reason.MISSING_PRIVILEGES]
+
+    @pytest.mark.parametrize(
+        "how", [{"retain": True}, {"suspended": True}, {"origin": Origin.ADOPTED}, {"refusal": SAID}]
+    )
+    def test_a_group_that_stays_in_milvus_holds_nobody_up(self, how: dict[str, Any]) -> None:
+        made = plan(replace(group("Search", deleting=True), **how), self.OBSERVED)
+        assert (made.withheld, made.refusals, made.left_behind) == ((), (), True)
 
 
 class TestLevels:
@@ -215,7 +338,10 @@ class TestDeletion:
 
     def test_what_is_left_in_the_proxies_is_taken_before_the_end(self) -> None:
         made = plan(group("Search", deleting=True, stale={STALE}), server({"finders": set()}, reader=set()))
-        assert made.changes == (ClearProxies("reader", holds("Query")), DropGroup("finders"))
+        assert made.changes == (
+            ClearProxies("reader", holds("Query"), before_drop=True),
+            DropGroup("finders"),
+        )
 
     def test_a_group_that_a_role_holds_stays_and_names_the_role(self) -> None:
         made = plan(group("Search", deleting=True), server({"finders": {"Search"}}, foreign={HOLDS_GROUP}))

@@ -21,8 +21,9 @@ from milvus_rbac.domain.changes import (
 from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.diff import diff
-from milvus_rbac.domain.guard import OBSERVED, SUSPENDED, ClaimPlan, guard
+from milvus_rbac.domain.guard import OBSERVED, SUSPENDED, guard
 from milvus_rbac.domain.lower import PasswordUpdate, Terms, lower
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 
 TERMS = Terms(superuser=True)

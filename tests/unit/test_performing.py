@@ -16,7 +16,7 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.claims import Claim, Kind, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import Grant
 from milvus_rbac.engine.performing import HASHING_WIDTH, Outcome, perform_all
 from milvus_rbac.errors import InternalError, MilvusRbacError, Refused, Unreachable

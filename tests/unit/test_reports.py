@@ -15,10 +15,11 @@ from milvus_rbac.domain.changes import (
     RevokePrivilege,
     UpdatePassword,
 )
-from milvus_rbac.domain.claims import Claim, Origin, SecretVersion, WantedUser
+from milvus_rbac.domain.claims import Claim, Origin, SecretVersion, WantedUser, stale_of
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.guard import OBSERVED, SUSPENDED, ClaimPlan
+from milvus_rbac.domain.guard import OBSERVED, SUSPENDED
 from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 from milvus_rbac.engine.claiming import claim_of
 from milvus_rbac.engine.performing import Outcome
@@ -41,7 +42,7 @@ from milvus_rbac.errors import (
     OldPasswordRefused,
     Refused,
 )
-from unit.resources import HERE, Json, claimed, entry, role, user
+from unit.resources import HERE, Json, body, claimed, entry, role, user
 
 TERMS = Terms()
 OBSERVE = Terms(observe_only=True)
@@ -143,9 +144,9 @@ class TestStatus:
 
     def test_what_is_not_there_is_not_claimed(self) -> None:
         limit = Refused(Reason.LIMIT_REACHED, "Full.")
-        for body, change in ((user(), CreateUser("app")), (role(), CreateRole("reader"))):
-            outcome = failed((change, limit), uid=body["metadata"]["uid"])
-            one = tell(body, State(), outcome=outcome)
+        for one_body, change in ((user(), CreateUser("app")), (role(), CreateRole("reader"))):
+            outcome = failed((change, limit), uid=one_body["metadata"]["uid"])
+            one = tell(one_body, State(), outcome=outcome)
             assert one.status == {"observedGeneration": 1}
             assert said(one) == {"Ready": ("False", "LimitReached"), "Stalled": ("True", "LimitReached")}
 
@@ -403,3 +404,21 @@ def test_where_the_world_was_not_as_observed_it_is_decided_anew_at_once(
     outcome.failed["u"].append((CreateUser("app"), error))
     assert should_retry(outcome, "u") is again, reason
     assert not should_retry(outcome, "another")
+
+
+PENDING: Json = {"role": "reader", "privilege": "Query", "database": "sales", "objectName": "*"}
+
+
+class TestGroups:
+    def group(self) -> Json:
+        spec = {"groupName": "app", "privileges": ["Search"], "connectionRef": {"name": "prod"}}
+        return body("MilvusPrivilegeGroup", "app", spec, claimed() | {"pendingRevokes": [PENDING]})
+
+    def test_a_group_that_nobody_could_see_is_still_ours_and_so_is_what_it_left(self) -> None:
+        unseen = State(roles={"reader": Role()}, groups_unreadable=True)
+        one = tell(self.group(), unseen, stale=stale_of(claim(entry(self.group()))))
+        assert one.status["claim"] == claimed()["claim"]
+        assert one.status["pendingRevokes"] == [PENDING]
+
+    def test_a_group_that_is_not_there_is_not_ours(self) -> None:
+        assert "claim" not in tell(self.group(), State()).status

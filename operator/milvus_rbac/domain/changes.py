@@ -130,7 +130,9 @@ class ClearProxies:
     role: str
     grant: Grant
     give_again: frozenset[Grant] = frozenset()
-    """The same right where the role has it by itself too: the revoke takes that as well."""
+    """The same right and its companions where the role has them by themselves too: the revoke takes those as well."""
+    before_drop: bool = False
+    """The group goes: what can't be cleared, because its database is gone (2.6.12 and later), holds nothing up."""
 
 
 @dataclass(frozen=True, slots=True)

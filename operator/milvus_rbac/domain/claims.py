@@ -157,6 +157,11 @@ class Claim:
         )
 
 
+def stale_of(claim: Claim) -> frozenset[StaleGrant]:
+    """Give what earlier rounds took out of a group and have not taken from the proxies yet; nothing for other kinds."""
+    return claim.wanted.stale if isinstance(claim.wanted, WantedGroup) else frozenset()
+
+
 def assemble(claims: Iterable[Claim], dirty: Collection[str]) -> tuple[tuple[Claim, Refusal | None], ...]:
     """Decide who owns what among all claims on one Milvus; answer for the dirty ones (by uid).
 

@@ -10,7 +10,7 @@
 | user    | yes      | -       | drop                                                        |
 | group   | -        | yes     | create, fill                                                |
 | group   | yes      | yes     | add what is missing, remove what is too much, and take that |
-|         |          |         | from the proxies for every role of ours that holds it       |
+|         |          |         | from the proxies for every role that holds it               |
 | group   | yes      | -       | drop                                                        |
 """
 
@@ -38,7 +38,7 @@ from milvus_rbac.domain.changes import (
     UnbindRole,
     UpdatePassword,
 )
-from milvus_rbac.domain.claims import Kind, StaleGrant, WantedGroup
+from milvus_rbac.domain.claims import Kind, StaleGrant, stale_of
 from milvus_rbac.domain.lower import Desired, DesiredGroup, DesiredRole, DesiredUser
 from milvus_rbac.domain.scopes import Vocabulary
 from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, ObjectType, PasswordVerdict, State
@@ -58,7 +58,6 @@ def diff(
     observed: State,
     desired: Sequence[Desired],
     words: Vocabulary | None = None,
-    our_roles: AbstractSet[str] = frozenset(),
 ) -> tuple[Proposal, ...]:
     """Propose, claim by claim, the changes from observed to desired. Their order is that of the names.
 
@@ -66,12 +65,11 @@ def diff(
         observed: what the server holds.
         desired: what it is to hold.
         words: the server's privileges; needed for groups only.
-        our_roles: the roles that resources own: what a group loses is taken from these.
     """
     wanted = {
         one.claim.object_name: one.state.grants for one in desired if isinstance(one.state, DesiredRole)
     }
-    groups = _GroupDiff(observed, words or Vocabulary(), our_roles, wanted)
+    groups = _GroupDiff(observed, words or Vocabulary(), wanted)
     return tuple(
         groups.proposal(one)
         if one.claim.ref.kind is Kind.GROUP
@@ -83,8 +81,8 @@ def diff(
 def _changes(observed: State, desired: Desired) -> Iterator[Change]:
     name = desired.claim.object_name
     match desired.state:
-        case DesiredRole(grants):
-            yield from _role_changes(observed, name, grants)
+        case DesiredRole():
+            yield from _role_changes(observed, name, desired.state)
         case DesiredUser():
             yield from _user_changes(observed, name, desired.state)
         case _ if desired.claim.ref.kind is Kind.ROLE:
@@ -94,10 +92,11 @@ def _changes(observed: State, desired: Desired) -> Iterator[Change]:
                 yield DropUser(name, observed.users[name].roles)
 
 
-def _role_changes(observed: State, name: str, wanted: frozenset[Grant]) -> Iterator[Change]:
+def _role_changes(observed: State, name: str, desired: DesiredRole) -> Iterator[Change]:
     if name not in observed.roles:
         yield CreateRole(name)
     held = observed.roles[name].grants or frozenset() if name in observed.roles else frozenset()
+    wanted = desired.grants | {grant for grant in held if grant.privilege in desired.undecided}
     for grant in sorted(wanted - held):
         yield GrantPrivilege(name, grant)
     # A companion comes with its leader and is no drift. Without the leader it is taken by a call of its own, because
@@ -152,25 +151,21 @@ class _GroupDiff:
 
     observed: State
     words: Vocabulary
-    our_roles: AbstractSet[str]
     wanted: Mapping[str, frozenset[Grant]]
     """What the roles of this round are to have, by name."""
 
     def proposal(self, desired: Desired) -> Proposal:
         name = desired.claim.object_name
         held = self.observed.groups.get(name)
-        asked = desired.claim.wanted
-        left = asked.stale if isinstance(asked, WantedGroup) else frozenset()
+        left = frozenset(one for one in stale_of(desired.claim) if not self._is_given(name, one))
         if not isinstance(desired.state, DesiredGroup):
             drop = () if held is None else (DropGroup(name),)
-            return Proposal(desired, (*self._clearing(left), *drop), left)
+            return Proposal(desired, (*self._clearing(left, before_drop=True), *drop), left)
         wanted = desired.state.privileges
         if held is not None and self._changes_level(held, wanted):
             return Proposal(desired, (ReplacePrivileges(name, held, wanted),), left)
         too_much = (held or frozenset()) - wanted
-        # What is wanted again is given again, and must not be taken from anybody.
-        old = frozenset(one for one in left if one.grant.privilege not in wanted)
-        stale = old | self._left_with_holders(name, too_much)
+        stale = left | self._left_with_holders(name, too_much)
         changes: list[Change] = [CreateGroup(name)] if held is None else []
         if missing := wanted - (held or frozenset()):
             changes.append(AddPrivileges(name, missing))
@@ -183,20 +178,33 @@ class _GroupDiff:
         return bool(held) and len(levels) > 1
 
     def _left_with_holders(self, group: str, privileges: AbstractSet[str]) -> frozenset[StaleGrant]:
+        """Say who keeps what: roles that hold the group, and those that get it before it shrinks, in the same round."""
         return frozenset(
             StaleGrant(role, Grant(stored_type(privilege), privilege, grant.database, grant.object_name))
-            for role, held in self.observed.roles.items()
-            for grant in held.grants or ()
+            for role in self.observed.roles.keys() | self.wanted.keys()
+            for grant in self._held(role) | self.wanted.get(role, frozenset())
             if grant.privilege == group
             for privilege in privileges
         )
 
-    def _clearing(self, stale: Iterable[StaleGrant]) -> Iterator[Change]:
+    def _is_given(self, group: str, stale: StaleGrant) -> bool:
+        """Tell whether what was left is right by now: the group has the privilege again, and the role has the group there."""
+        return stale.grant.privilege in self.observed.groups.get(group, ()) and any(
+            one.privilege == group and (one.database, one.object_name) == _place(stale.grant)
+            for one in self._held(stale.role)
+        )
+
+    def _clearing(self, stale: Iterable[StaleGrant], *, before_drop: bool = False) -> Iterator[Change]:
         for one in sorted(stale):
-            if one.role in self.our_roles and one.role in self.observed.roles:
-                held = self.observed.roles[one.role].grants or frozenset()
-                own = held & self.wanted.get(one.role, held)
-                yield ClearProxies(one.role, one.grant, give_again=own & {one.grant})
+            if one.role in self.observed.roles or one.role in self.wanted:
+                yield ClearProxies(one.role, one.grant, before_drop=before_drop)
+
+    def _held(self, role: str) -> frozenset[Grant]:
+        return self.observed.roles[role].grants or frozenset() if role in self.observed.roles else frozenset()
+
+
+def _place(grant: Grant) -> tuple[str, str]:
+    return grant.database, grant.object_name
 
 
 def stored_type(privilege: str) -> str:

@@ -1,7 +1,8 @@
 """Withhold what must not be done, each time with the reason. A guard takes changes away; it never adds one."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from milvus_rbac.domain.changes import (
     AddPrivileges,
@@ -11,6 +12,7 @@ from milvus_rbac.domain.changes import (
     CreateGroup,
     CreateRole,
     CreateUser,
+    DropGroup,
     DropRole,
     GrantPrivilege,
     RecreateUser,
@@ -20,36 +22,15 @@ from milvus_rbac.domain.changes import (
     UpdatePassword,
     takes,
 )
-from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin, StaleGrant
+from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin, stale_of
+from milvus_rbac.domain.clearing import settle_clearings
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.diff import Proposal
 from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.rules import RULES, Facts, group_is_free
+from milvus_rbac.domain.scopes import unreadable
 from milvus_rbac.domain.state import PasswordVerdict, State
-
-CREATES = (CreateUser, CreateRole, CreateGroup)
-"""What makes an object that was not there."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimPlan:
-    """What will be done for one claim, and what will not."""
-
-    claim: Claim
-    changes: tuple[Change, ...] = ()
-    withheld: tuple[Change, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
-    origin: Origin | None = None
-    """How the object is ours once the changes are done; None: it is not."""
-    left_behind: bool = False
-    """The resource goes and its object stays in Milvus."""
-    stale: frozenset[StaleGrant] = frozenset()
-    """Of a group: what has to be taken from the proxies, and is written down before the group loses anything."""
-
-    @property
-    def creates(self) -> bool:
-        """Whether an intent must be written before the first change."""
-        return any(isinstance(change, CREATES) for change in self.changes)
 
 
 def guard(
@@ -57,8 +38,17 @@ def guard(
     observed: State,
     terms: Terms,
     contested: frozenset[tuple[str, Change]] = frozenset(),
+    our_roles: AbstractSet[str] = frozenset(),
 ) -> tuple[ClaimPlan, ...]:
-    """Keep what the rules allow. `contested` holds (claim uid, change) pairs that somebody else keeps undoing."""
+    """Keep what the rules allow.
+
+    Args:
+        proposals: what would make the server agree with each claim.
+        observed: what the server holds.
+        terms: what is known about the server and agreed with its owner.
+        contested: (claim uid, change) pairs that somebody else keeps undoing.
+        our_roles: the roles that resources own, of this round or not: what a group loses is taken from these only.
+    """
     roles = set(observed.roles)
     filled = {group for group, held in observed.groups.items() if held}
     holders = _holders(observed)
@@ -71,7 +61,7 @@ def guard(
         filled.update(change.group for change in coming if isinstance(change, AddPrivileges))
         _let_go(holders, coming)
         plans.append(plan)
-    return tuple(plans)
+    return settle_clearings(plans, observed, our_roles)
 
 
 def _turn(proposal: Proposal) -> int:
@@ -114,6 +104,8 @@ def _let_go(holders: Mapping[str, set[str]], changes: Iterable[Change]) -> None:
 def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
     claim, desired = facts.claim, proposal.desired
     is_there = exists(claim, facts.observed)
+    if claim.ref.kind is Kind.GROUP and facts.observed.groups_unreadable:
+        return _guard_unreadable(proposal, facts)
     if claim.deleting:
         return _guard_deletion(proposal, facts, is_there)
     if desired.state is None:
@@ -121,15 +113,17 @@ def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
         return (
             _guard_expiry(proposal, facts)
             if is_over
-            else ClaimPlan(claim, (), (), desired.refusals, claim.origin)
+            else ClaimPlan(claim, (), (), desired.refusals, claim.origin, stale=stale_of(claim))
         )
     # Withheld while observing is what would be done: nothing of these.
     halted = () if facts.terms.observe_only else proposal.changes
     if claim.suspended:
-        return ClaimPlan(claim, (), halted, (*desired.refusals, SUSPENDED), claim.origin)
+        return ClaimPlan(
+            claim, (), halted, (*desired.refusals, SUSPENDED), claim.origin, stale=stale_of(claim)
+        )
     conflict = _adoption_refusal(proposal, facts) if is_there and not claim.is_ours else None
     if conflict is not None:
-        return ClaimPlan(claim, (), halted, (*desired.refusals, conflict))
+        return ClaimPlan(claim, (), halted, (*desired.refusals, conflict), stale=stale_of(claim))
     return _guard_changes(proposal, facts, is_there)
 
 
@@ -139,7 +133,8 @@ def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPla
     said = (*proposal.desired.refusals, *refusals)
     if facts.terms.observe_only:
         # To observe what is as it should be is to be ready; nothing becomes ours by being looked at.
-        return ClaimPlan(claim, (), kept, (*said, OBSERVED) if kept else said, claim.origin)
+        said = (*said, OBSERVED) if kept else said
+        return ClaimPlan(claim, (), kept, said, claim.origin, stale=stale_of(claim))
     plan = ClaimPlan(claim, kept, withheld, said, stale=proposal.stale)
     return replace(plan, origin=_origin(plan, is_there))
 
@@ -154,6 +149,17 @@ def _guard_deletion(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPl
             return ClaimPlan(claim, (), proposal.changes, (in_use,))
         return ClaimPlan(claim, proposal.changes, stale=proposal.stale)
     return ClaimPlan(claim, left_behind=True)
+
+
+def _guard_unreadable(proposal: Proposal, facts: Facts) -> ClaimPlan:
+    """Leave a group alone of which nobody knows whether it is there; if its resource goes, that waits."""
+    claim, refusals = facts.claim, proposal.desired.refusals
+    if not claim.deleting:
+        return ClaimPlan(claim, (), (), refusals, claim.origin, stale=stale_of(claim))
+    keeps = refusals or claim.retain or claim.suspended or facts.terms.observe_only
+    if keeps or not claim.may_drop:
+        return ClaimPlan(claim, left_behind=claim.is_ours)
+    return ClaimPlan(claim, (), (DropGroup(claim.object_name),), (unreadable("spec.groupName"),))
 
 
 def _guard_expiry(proposal: Proposal, facts: Facts) -> ClaimPlan:

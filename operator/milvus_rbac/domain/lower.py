@@ -1,16 +1,15 @@
 """Say what resources want in the words that a server stores. This is where servers differ; nothing else knows dialects."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
 
 from milvus_rbac.domain import scopes
 from milvus_rbac.domain.changes import PasswordMeans
 from milvus_rbac.domain.claims import Claim, GrantRow, WantedGroup, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.scopes import Vocabulary
-from milvus_rbac.domain.state import PUBLIC_ROLE, Grant
+from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, State
 
 
 class PasswordUpdate(StrEnum):
@@ -41,6 +40,8 @@ class DesiredRole:
     """The grants a role is to have."""
 
     grants: frozenset[Grant]
+    undecided: frozenset[str] = frozenset()
+    """Names that are asked for and can't be judged now: what the role holds of them stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +76,19 @@ class Desired:
 def lower(
     assembled: Iterable[tuple[Claim, Refusal | None]],
     terms: Terms,
-    groups: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    observed: State | None = None,
 ) -> tuple[Desired, ...]:
     """Say every claim in what this server can express; a claim that owns nothing wants nothing.
 
     Args:
         assembled: claims, each with what was said of its ownership.
         terms: what is known about the server.
-        groups: the privilege groups that the server has.
+        observed: what the server holds; of it, the privilege groups matter.
     """
-    words = replace(terms.words, groups=groups)
+    groups = observed.groups if observed else {}
+    words = replace(
+        terms.words, groups=groups, groups_unreadable=observed is not None and observed.groups_unreadable
+    )
     everything = tuple(assembled)
     lowered = [
         _lower_claim(*one, words, terms) for one in everything if isinstance(one[0].wanted, WantedGroup)
@@ -128,21 +132,26 @@ def _lower_user(claim: Claim, wanted: WantedUser, terms: Terms) -> Desired:
 
 def _lower_role(claim: Claim, rows: tuple[GrantRow, ...], words: Vocabulary) -> Desired:
     grants: set[Grant] = set()
+    undecided: set[str] = set()
     refusals: list[Refusal] = []
     for index, row in enumerate(rows):
         for name in row.privileges:
             refusal = scopes.check(name, row, f"spec.grants[{index}]", words)
             if refusal is None:
                 grants.update(scopes.expand(name, row, words))
-            else:
-                refusals.append(refusal)
-    return Desired(claim, DesiredRole(frozenset(grants)), tuple(refusals))
+                continue
+            refusals.append(refusal)
+            if refusal.reason is Reason.MISSING_PRIVILEGES:
+                undecided.add(name)
+    return Desired(claim, DesiredRole(frozenset(grants), frozenset(undecided)), tuple(refusals))
 
 
 def _lower_group(claim: Claim, wanted: WantedGroup, words: Vocabulary) -> Desired:
     if not words.privilege_groups:
         message = "This Milvus has no privilege groups (2.4.18 and newer do): name the privileges in the roles instead."
         return Desired(claim, None, (Refusal(Reason.UNSUPPORTED_BY_SERVER, message),))
+    if words.groups_unreadable:
+        return Desired(claim, None, (scopes.unreadable("spec.groupName"),))
     checked = {name: scopes.check_member(name, words) for name in sorted(wanted.privileges)}
     refusals = [refusal for refusal in checked.values() if refusal is not None]
     good = frozenset(name for name, refusal in checked.items() if refusal is None)

@@ -29,6 +29,9 @@ class Vocabulary:
     claimed: frozenset[str] = frozenset()
     """Privilege groups that a resource asks for, whether they are there or not."""
 
+    groups_unreadable: bool = False
+    """The server has groups and does not show them to the operator's account."""
+
     def level_of(self, name: str) -> Level | None:
         """Say how wide a name reaches; None for what has no level, or not one."""
         row = catalogue.find(name)
@@ -64,9 +67,16 @@ def check(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | 
     privilege = catalogue.find(name)
     if privilege is not None:
         return _check_server(privilege, where, words) or _check_known(privilege, row, where, words)
+    return _check_unlisted(name, row, where, words)
+
+
+def _check_unlisted(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+    """Say why a name that the catalogue lacks can't be granted: a group of somebody's own, or a newer server's privilege."""
     if not words.privilege_groups and name in words.claimed:
         message = f"{where}: {name} is a privilege group, which needs Milvus 2.4.18 or newer; name single privileges instead."
         return Refusal(Reason.UNSUPPORTED_BY_SERVER, message)
+    if words.groups_unreadable and name not in words.levels:
+        return unreadable(where)
     if name in words.groups:
         return _check_group(name, row, where, words)
     if name in words.claimed:
@@ -104,6 +114,12 @@ def one_level(names: Iterable[str], words: Vocabulary) -> Refusal | None:
     listed = "; ".join(f"{level}: {', '.join(members)}" for level, members in sorted(by_level.items()))
     message = f"spec.privileges: a group holds privileges of one level, these are of {len(by_level)} ({listed}): make a group for each."
     return Refusal(Reason.INVALID_SCOPE, message)
+
+
+def unreadable(where: str) -> Refusal:
+    """Say that groups are hidden from the operator; what was granted and filled before stays as it is."""
+    message = f"{where}: the operator's account may not list privilege groups, so they stay as they are: grant it ListPrivilegeGroups."
+    return Refusal(Reason.MISSING_PRIVILEGES, message)
 
 
 V1_SINCE = (2, 3)

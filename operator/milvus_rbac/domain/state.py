@@ -78,6 +78,8 @@ class State:
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Privilege groups, those that Milvus brings along too, with the names of their privileges. Empty where the server
     has no groups, and where nobody looked."""
+    groups_unreadable: bool = False
+    """The operator's account may not list groups: nothing must be concluded from there being none."""
 
 
 @dataclass(frozen=True, slots=True)

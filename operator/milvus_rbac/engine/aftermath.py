@@ -22,8 +22,8 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.claims import Claim, Kind, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.guard import CREATES, ClaimPlan, exists
 from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.plan import CREATES, ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.engine.batch import Batch, Site
 from milvus_rbac.engine.claiming import expiry
@@ -136,7 +136,7 @@ class Aftermath:
             self._wake_at_expiry(entry)
             unbound = await self._bind(entry, plan, played)
             told = report(entry, plan, result, played.terms, played.site.endpoint, unbound)
-            if UNVERIFIED in told.refusals:
+            if UNVERIFIED in told.refusals or self._own_secrets.has_put_off(uid):
                 self._dirty.mark_later(uid, RETRY_LATER)
             await self._teller.tell(entry, told)
 
@@ -282,13 +282,15 @@ def lost_claims(result: Result, intended: Collection[str]) -> frozenset[str]:
     return frozenset(
         plan.claim.ref.uid
         for plan in result.plans
-        if plan.claim.origin is not None and plan.claim.ref.uid in intended and not _is_there(plan, result)
+        if not plan.claim.deleting and plan.claim.ref.uid in intended and _is_gone(plan, result)
     )
 
 
-def _is_there(plan: ClaimPlan, result: Result) -> bool:
-    done = result.outcome.done[plan.claim.ref.uid]
-    return exists(plan.claim, result.observed) or any(isinstance(change, CREATES) for change in done)
+def _is_gone(plan: ClaimPlan, result: Result) -> bool:
+    if any(isinstance(change, DropUser) for change in result.outcome.done[plan.claim.ref.uid]):
+        return True  # expired
+    is_unseen = plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable
+    return plan.claim.origin is not None and not is_unseen and held_now(plan, result) is None
 
 
 def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:

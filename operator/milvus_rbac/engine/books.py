@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from milvus_rbac.domain.changes import RemovePrivileges
-from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.engine.batch import Site
 from milvus_rbac.engine.claiming import Intents, intents_of
 from milvus_rbac.engine.ledger import Ledger, read_conditions

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.engine.claiming import password_in_force
 from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.vault import PREVIOUS_KEY, read_password, secret_version
 from milvus_rbac.kinds import GROUP, VERSION, MilvusUser
@@ -34,17 +35,23 @@ class OwnSecrets:
         self._may_write = may_write
         self._generated: dict[str, tuple[object, str]] = {}
         self._bound: dict[str, tuple[object, Data]] = {}
+        self._put_off: set[str] = set()
 
     def forget(self, uid: str) -> None:
         """A resource is gone."""
         self._generated.pop(uid, None)
         self._bound.pop(uid, None)
+        self._put_off.discard(uid)
+
+    def has_put_off(self, uid: str) -> bool:
+        """Tell whether a rotation waits for the one before it to have reached Milvus."""
+        return uid in self._put_off
 
     async def generate(self, entry: Entry, newest: object) -> Refusal | None:
         """See to it that a user's generated password is there; `newest` is the Secret's version as last seen.
 
         A rotation keeps the text before under `previous-password`: written with the new one in the same breath, it is there
-        even if the operator ends before Milvus is told.
+        even if the operator ends before Milvus is told. Until it is known to be told, that text is not given up for another.
         """
         assert isinstance(entry.model, MilvusUser)  # noqa: S101 - only users have passwords
         spec = entry.model.spec
@@ -59,7 +66,12 @@ class OwnSecrets:
         kept = dict((secret or {}).get("data") or {})
         is_good = read_password(secret, *entry.name, PASSWORD_KEY).refusal is None
         done = ((secret or {}).get("metadata", {}).get("annotations") or {}).get(ROTATED_ANNOTATION, "")
-        if not is_good or (asked and asked != done):
+        is_due = bool(asked) and asked != done
+        self._put_off.discard(entry.uid)
+        if secret and is_good and is_due and PREVIOUS_KEY in kept and not _may_be_in_force(entry, secret):
+            self._put_off.add(entry.uid)
+            return None
+        if not is_good or is_due:
             data = {"username": _encoded(spec.user_name), PASSWORD_KEY: _encoded(generate_password())}
             if is_good:
                 data[PREVIOUS_KEY] = kept[PASSWORD_KEY]
@@ -79,6 +91,8 @@ class OwnSecrets:
         if spec.connection_secret is None:
             return None
         name, data = spec.connection_secret.name, binding(address, spec.user_name, password)
+        if name == spec.password_source.name:
+            return _not_ours("spec.connectionSecret", entry, name)
         if newest is not None and self._bound.get(entry.uid) == (newest, data):
             return None
         secret: Mapping[str, Any] | None = await self._cluster.get_secret(entry.name[0], name)
@@ -111,6 +125,12 @@ class OwnSecrets:
             "ownerReferences": [_owner(entry)],
         }
         return await self._cluster.create_secret({"metadata": metadata, "type": type_, "data": dict(data)})
+
+
+def _may_be_in_force(entry: Entry, secret: Mapping[str, Any]) -> bool:
+    """Tell whether a Secret may hold what Milvus accepts: not if the status names another version of it."""
+    known, version = password_in_force(entry), secret_version(secret)
+    return known is None or known == version or known.uid != version.uid
 
 
 def generate_password() -> str:

@@ -25,9 +25,9 @@ from milvus_rbac.domain.changes import (
     takes,
 )
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.guard import ClaimPlan
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.engine.together import together
-from milvus_rbac.errors import InternalError, MilvusRbacError, Unreachable
+from milvus_rbac.errors import DatabaseMissing, InternalError, MilvusRbacError, Unreachable
 from milvus_rbac.milvus.port import Milvus, Wallet
 
 HASHING_WIDTH = 4
@@ -77,6 +77,10 @@ async def perform_all(
             await milvus.perform(change, wallet, may_write)
         except Unreachable as trouble:
             outcome.trouble = trouble
+        except DatabaseMissing as error:
+            # It stays written down, for a database of that name may come again, and is no fault of what the group asks for.
+            if not isinstance(change, ClearProxies):
+                outcome.failed[uid].append((change, error))
         except MilvusRbacError as error:
             outcome.failed[uid].append((change, error))
         else:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from milvus_rbac.domain.changes import Change, ClearProxies, RecreateUser, UpdatePassword
+from milvus_rbac.domain.changes import Change, ClearProxies, CreateRole, RecreateUser, UpdatePassword
 from milvus_rbac.domain.claims import Claim, Kind, StaleGrant, WantedUser
 from milvus_rbac.domain.conditions import (
     Condition,
@@ -17,8 +17,8 @@ from milvus_rbac.domain.conditions import (
     summarize_ready,
 )
 from milvus_rbac.domain.effects import apply_all
-from milvus_rbac.domain.guard import ClaimPlan
 from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, Role, State, User
 from milvus_rbac.domain.wording import describe, field_of
 from milvus_rbac.engine.claiming import password_in_force
@@ -83,9 +83,10 @@ def report(
     status: dict[str, Any] = {"observedGeneration": entry.generation}
     if _is_unverified(entry, plan, held, terms):
         refusals = (*refusals, UNVERIFIED)
+    is_unseen = plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable
     if held is not None and plan.origin is not None:
         status["claim"] = {"endpoint": endpoint, "name": name, "origin": plan.origin.value}
-    elif plan.claim.origin is not None and _is_unsure(outcome, uid):
+    elif plan.claim.origin is not None and (is_unseen or _is_unsure(outcome, uid)):
         status |= {key: value for key, value in entry.status.items() if key == "claim"}
     stale = _still_stale(plan, result)
     status |= _details(plan.claim, held, entry)
@@ -146,7 +147,11 @@ def _still_stale(plan: ClaimPlan, result: Result) -> tuple[StaleGrant, ...]:
     """Name what a group lost and the proxies still give: what was not cleared, of roles that are there."""
     done = (one for one in result.outcome.done[plan.claim.ref.uid] if isinstance(one, ClearProxies))
     cleared = {StaleGrant(one.role, one.grant) for one in done}
-    return tuple(one for one in sorted(plan.stale - cleared) if one.role in result.observed.roles)
+    made = {
+        one.role for changes in result.outcome.done.values() for one in changes if isinstance(one, CreateRole)
+    }
+    there = result.observed.roles.keys() | made
+    return tuple(one for one in sorted(plan.stale - cleared) if one.role in there)
 
 
 def as_pending(stale: Iterable[StaleGrant]) -> list[dict[str, str]]:

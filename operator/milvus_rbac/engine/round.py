@@ -9,8 +9,9 @@ from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdateP
 from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.diff import Proposal, diff
-from milvus_rbac.domain.guard import ClaimPlan, guard
+from milvus_rbac.domain.guard import guard
 from milvus_rbac.domain.lower import Terms, lower
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import Scope, State, User
 from milvus_rbac.engine.performing import Outcome, perform_all
 from milvus_rbac.errors import MilvusRbacError
@@ -67,9 +68,9 @@ async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callab
         ClusterError: what has to be written down before could not be; Milvus was not touched.
     """
     observed = await milvus.observe(scope_of(work), work.wallet)
-    desired = lower(work.assembled, work.terms, observed.groups)
-    proposals = diff(observed, desired, work.terms.words, work.our_roles)
-    plans = guard(proposals, observed, work.terms, work.contested(proposals))
+    desired = lower(work.assembled, work.terms, observed)
+    proposals = diff(observed, desired, work.terms.words)
+    plans = guard(proposals, observed, work.terms, work.contested(proposals), work.our_roles)
     allowed = await books.prepare(plans)
     plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)
     await perform_all(plans, milvus, work.wallet, may_write, work.outcome)

@@ -26,6 +26,12 @@ class MilvusUserSpec(ClaimantSpec):
                 "has(self.passwordSecretRef) != has(self.generatePassword)",
                 "write either passwordSecretRef, for a password of your own, or generatePassword",
             ),
+            Rule(
+                "!has(self.connectionSecret) || "
+                "(!has(self.generatePassword) || self.connectionSecret.name != self.generatePassword.secretName) && "
+                "(!has(self.passwordSecretRef) || self.connectionSecret.name != self.passwordSecretRef.name)",
+                "connectionSecret needs a Secret of its own: choose another name than that of the password's",
+            ),
         ),
     )
 

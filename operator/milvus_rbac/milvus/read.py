@@ -34,6 +34,7 @@ async def observe(session: Session, features: Features, scope: Scope, wallet: Wa
     tried = {user: wallet.wanted[user] for user in scope.logins if user in wallet.wanted and user in names}
     verdicts = await logins.try_all(session, tried) if features.authorization else {}
     gone = {role for role, held in grants.items() if held is None}
+    groups = await _groups(session) if scope.groups and features.privilege_groups else {}
     return State(
         users={
             name: User(
@@ -43,7 +44,8 @@ async def observe(session: Session, features: Features, scope: Scope, wallet: Wa
             for name in names
         },
         roles={role: Role(grants.get(role)) for role in members if role not in gone},
-        groups=await _groups(session) if scope.groups and features.privilege_groups else {},
+        groups=groups or {},
+        groups_unreadable=groups is None,
     )
 
 
@@ -70,14 +72,14 @@ def members_of(groups: Any) -> dict[str, frozenset[str]]:
     return {group.group_name: frozenset(privilege.name for privilege in group.privileges) for group in groups}
 
 
-async def _groups(session: Session) -> Mapping[str, frozenset[str]]:
-    """Read the groups as far as the account may: what roles hold and users are is not held back by that."""
+async def _groups(session: Session) -> Mapping[str, frozenset[str]] | None:
+    """Read the groups; None where the account may not: what roles hold and users are is not held back by that."""
     try:
         return await read_groups(session)
     except Refused as refused:
         if refused.refusal.reason is not Reason.MISSING_PRIVILEGES:
             raise
-        return {}
+        return None
 
 
 def read_grant(row: Any, *, is_v2: bool) -> Grant | None:

@@ -72,10 +72,9 @@ class Writer:
             case ReplacePrivileges(group, removed, added):
                 await self._write("OperatePrivilegeGroup", requests.remove_from_group(group, removed))
                 await self._write("OperatePrivilegeGroup", requests.add_to_group(group, added))
-            case ClearProxies(role, grant, give_again):
-                with contextlib.suppress(
-                    NotFound
-                ):  # with the role, the proxies have forgotten what it could do
+            case ClearProxies(role, grant, give_again, before_drop):
+                # With the role, the proxies have forgotten what it could do.
+                with contextlib.suppress(NotFound, *((DatabaseMissing,) if before_drop else ())):
                     await self._revoke(role, grant, give_again)
             case DropGroup(group):
                 await self._write("DropPrivilegeGroup", requests.drop_group(group))

@@ -108,6 +108,10 @@ class Proxies:
             for policy in self._policies
         )
 
+    def gives(self, role: str, privilege: str) -> bool:
+        """Tell whether a role has a privilege anywhere."""
+        return any((policy[0], policy[4]) == (role, privilege) for policy in self._policies)
+
     def judged_in(self, privilege: str, header: str, named: str) -> str:
         """Say in which database a request is judged."""
         if not self._dress.judges_by_request:
