@@ -45,9 +45,11 @@ KIND_NAMES = {kind.plural: kind.__name__ for kind in KINDS}
 def cluster(control_plane: Cluster) -> Cluster:
     """A control plane that knows our kinds, and the namespace of the samples."""
     names = [f"crd/{kind.plural}.{GROUP}" for kind in KINDS]
+    # Two workers may come here at once: only server-side, to apply what has just been created is no error.
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "crds")
     control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-    control_plane.kubectl("apply", "-f", ROOT / "manifests" / "samples" / "namespace.yaml")
+    samples = ROOT / "manifests" / "samples" / "namespace.yaml"
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", samples)
     # kubectl keeps what it learned of the API before the kinds were there; this makes it look anew.
     control_plane.kubectl("api-resources", "--api-group", GROUP)
     return control_plane
