@@ -18,11 +18,11 @@ from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.engine.claiming import (
     claim_of,
     granted_databases,
-    intents_of,
     keeps_on_deletion,
     password_in_force,
     rotated,
 )
+from milvus_rbac.engine.entry import intents_of
 from milvus_rbac.engine.vault import Reading
 from unit.resources import HERE, Json, claimed, connection, entry, role, user
 

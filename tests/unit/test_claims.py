@@ -15,7 +15,7 @@ from milvus_rbac.domain.claims import (
     WantedUser,
     assemble,
     elect,
-    owned,
+    owners,
 )
 from milvus_rbac.domain.conditions import Reason, Refusal
 
@@ -157,5 +157,7 @@ def test_a_role_is_owned_by_who_has_it_and_not_by_who_asks_for_it() -> None:
     mine = claim("mine", origin=Origin.CREATED)
     intended = replace(claim("intended", intended=True), object_name="intended")
     asked = replace(claim("asked"), object_name="asked")
-    assert owned([mine, intended, asked], mine.ref.kind) == {mine.object_name, "intended"}
-    assert owned([mine], Kind.GROUP) == frozenset()
+    found = owners([mine, intended, asked], mine.ref.kind)
+    assert {name for name, one in found.items() if one.is_ours} == {mine.object_name, "intended"}
+    assert found["asked"] == asked
+    assert owners([mine], Kind.GROUP) == {}

@@ -1,5 +1,6 @@
 """Privilege groups: what they may hold, how they grow and shrink, and what is taken from those who hold them."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
@@ -82,11 +83,16 @@ def server(groups: dict[str, set[str]] | None = None, **roles: set[Grant]) -> St
     )
 
 
+def owned(names: AbstractSet[str]) -> dict[str, Claim]:
+    """The claims of roles that resources own."""
+    return {name: role(name=name) for name in names}
+
+
 def plans(
     *claims: Claim, observed: State, terms: Terms = TERMS, ours: frozenset[str] = frozenset({"reader"})
 ) -> dict[str, ClaimPlan]:
     desired = lower([(one, one.refusal) for one in claims], terms, observed)
-    made = guard(diff(observed, desired, terms.words), observed, terms, our_roles=ours)
+    made = guard(diff(observed, desired, terms.words), observed, terms, role_owners=owned(ours))
     return {plan.claim.object_name: plan for plan in made}
 
 
@@ -271,7 +277,7 @@ class TestShrinking:
         contested = frozenset({("group", RemovePrivileges("finders", frozenset({"Query"})))})
         desired = lower([(group("Search"), None)], TERMS, self.OBSERVED)
         proposals = diff(self.OBSERVED, desired, TERMS.words)
-        (made,) = guard(proposals, self.OBSERVED, TERMS, contested, frozenset({"reader"}))
+        (made,) = guard(proposals, self.OBSERVED, TERMS, contested, owned({"reader"}))
         assert (made.changes, reasons(made)) == ((), [Reason.CONTESTED])
 
 

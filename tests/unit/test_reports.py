@@ -22,6 +22,7 @@ from milvus_rbac.domain.lower import Terms
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 from milvus_rbac.engine.claiming import claim_of
+from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.reports import (
     MOST_GRANTS,
@@ -33,7 +34,6 @@ from milvus_rbac.engine.reports import (
     should_retry,
 )
 from milvus_rbac.engine.round import Result
-from milvus_rbac.engine.store import Entry
 from milvus_rbac.errors import (
     AlreadyExists,
     InternalError,

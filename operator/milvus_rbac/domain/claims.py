@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.delegation import Permit
 from milvus_rbac.domain.state import Grant
 
 
@@ -132,6 +133,12 @@ class Claim:
     suspended: bool = False
     expired: bool = False
     """spec.expiresAt is over: the object is not to exist, though the resource does."""
+    permit: Permit | None = None
+    """What the connection's owner lets the claim's namespace have; None for the connection's own, which is not limited."""
+    heir: str = ""
+    """Of one that goes: the uid of the claim that takes the object over, so that nothing is dropped."""
+    former: str = ""
+    """Of an heir: the uid of the claim from which it takes the object over."""
     refusal: Refusal | None = None
     """Why the claim is not valid, whatever the server holds."""
 
@@ -146,6 +153,16 @@ class Claim:
         return self.origin is not None or self.intended
 
     @property
+    def is_permitted(self) -> bool:
+        """Whether its namespace may claim the name. If not, what it has is taken back, and it may still be deleted."""
+        return self.permit is None or self.permit.claims_name
+
+    @property
+    def may_adopt(self) -> bool:
+        """Whether its namespace may take over what exists, and so whether its passwords are tried on others' accounts."""
+        return self.permit is None or self.permit.may_adopt
+
+    @property
     def may_drop(self) -> bool:
         """Whether the object goes with the resource. What was adopted because nothing was lost, stays."""
         if self.retain:
@@ -157,6 +174,16 @@ class Claim:
         )
 
 
+def not_permitted(claim: Claim) -> Refusal:
+    """Say that a namespace may not claim a name, without a word on what there is."""
+    if claim.ref.kind is Kind.GROUP:
+        why = "privilege groups can only be made in the namespace of the MilvusConnection"
+    else:
+        why = f"no entry of the MilvusConnection's delegations lets this namespace claim the {claim.ref.kind.noun} {claim.object_name}"
+    message = f"spec.connectionRef: {why}: ask those who run it."
+    return Refusal(Reason.NOT_PERMITTED, message)
+
+
 def stale_of(claim: Claim) -> frozenset[StaleGrant]:
     """Give what earlier rounds took out of a group and have not taken from the proxies yet; nothing for other kinds."""
     return claim.wanted.stale if isinstance(claim.wanted, WantedGroup) else frozenset()
@@ -165,32 +192,63 @@ def stale_of(claim: Claim) -> frozenset[StaleGrant]:
 def assemble(claims: Iterable[Claim], dirty: Collection[str]) -> tuple[tuple[Claim, Refusal | None], ...]:
     """Decide who owns what among all claims on one Milvus; answer for the dirty ones (by uid).
 
-    A claim that does not own its name comes with the refusal that says so.
+    A claim that does not own its name comes with the refusal that says so. If the owner goes and another claim of its
+    namespace is there, that one inherits the object as it is.
     """
     rivals: Mapping[tuple[Kind, str], list[Claim]] = _by_key(claims)
     answers = []
     for contenders in rivals.values():
         if not any(claim.ref.uid in dirty for claim in contenders):
             continue
-        owner = elect(contenders)
-        answers += [(claim, _standing(claim, owner)) for claim in contenders if claim.ref.uid in dirty]
+        settled = _with_heir(contenders)
+        owner = elect(settled)
+        answers += [(claim, _standing(claim, owner)) for claim in settled if claim.ref.uid in dirty]
     return tuple(answers)
 
 
+def _with_heir(contenders: list[Claim]) -> list[Claim]:
+    going = [claim for claim in contenders if claim.deleting and claim.is_ours and claim.refusal is None]
+    if not going or len(contenders) == 1:
+        return contenders
+    owner = elect(contenders)
+    if owner is None or owner not in going:
+        # The heir is there already: its claim was written down, and the former owner has not been let go yet.
+        taken = owner.ref.uid if owner is not None else ""
+        return [replace(one, heir=taken) if one in going and taken else one for one in contenders]
+    rest = [one for one in contenders if one.ref.namespace == owner.ref.namespace and not one.deleting]
+    heir = elect(rest)
+    if heir is None:
+        return contenders
+    inherited = replace(heir, origin=owner.origin or Origin.CREATED, former=owner.ref.uid)
+    passed = {heir.ref.uid: inherited, owner.ref.uid: replace(owner, heir=heir.ref.uid)}
+    return [passed.get(one.ref.uid, one) for one in contenders]
+
+
 def elect(contenders: Iterable[Claim]) -> Claim | None:
-    """Choose the owner of a name: the incumbent stays, else the oldest valid one."""
-    valid = [claim for claim in contenders if claim.refusal is None and (claim.is_ours or not claim.deleting)]
+    """Choose the owner of a name: the incumbent stays, else the oldest of those that are valid and permitted."""
+    valid = [
+        claim
+        for claim in contenders
+        if claim.refusal is None and (claim.is_ours or (claim.is_permitted and not claim.deleting))
+    ]
     return min(
         valid,
-        key=lambda claim: (claim.origin is None, not claim.intended, claim.created_at, claim.ref.uid),
+        key=lambda claim: (
+            bool(claim.heir),
+            claim.origin is None,
+            not claim.intended,
+            claim.deleting,
+            claim.created_at,
+            claim.ref.uid,
+        ),
         default=None,
     )
 
 
-def owned(claims: Iterable[Claim], kind: Kind) -> frozenset[str]:
-    """Name the objects of a kind that resources own: not those that they only ask for."""
-    owners = (elect(contenders) for key, contenders in _by_key(claims).items() if key[0] is kind)
-    return frozenset(owner.object_name for owner in owners if owner is not None and owner.is_ours)
+def owners(claims: Iterable[Claim], kind: Kind) -> dict[str, Claim]:
+    """Give the owner of each name of a kind. Not all of them have what they own yet."""
+    elected = (elect(contenders) for key, contenders in _by_key(claims).items() if key[0] is kind)
+    return {owner.object_name: owner for owner in elected if owner is not None}
 
 
 def _by_key(claims: Iterable[Claim]) -> Mapping[tuple[Kind, str], list[Claim]]:
@@ -201,9 +259,11 @@ def _by_key(claims: Iterable[Claim]) -> Mapping[tuple[Kind, str], list[Claim]]:
 
 
 def _standing(claim: Claim, owner: Claim | None) -> Refusal | None:
-    if claim.refusal is not None or owner is None:
+    if claim.refusal is not None:
         return claim.refusal
-    if owner.ref.uid == claim.ref.uid:
+    if not claim.is_permitted and not claim.is_ours:
+        return not_permitted(claim)
+    if owner is None or owner.ref.uid == claim.ref.uid:
         return None
     # Messages to one namespace never name what is in another.
     winner = (

@@ -121,7 +121,8 @@ def _user_changes(observed: State, name: str, wanted: DesiredUser) -> Iterator[C
         held: frozenset[str] = frozenset()
     else:
         held = user.roles
-        if user.password is PasswordVerdict.REFUSED or wanted.assume_refused:
+        is_outdated = user.password is PasswordVerdict.REFUSED or wanted.assume_refused
+        if is_outdated and not wanted.keeps_password:
             yield (
                 UpdatePassword(name, wanted.means)
                 if wanted.means

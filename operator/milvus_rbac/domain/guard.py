@@ -1,8 +1,8 @@
 """Withhold what must not be done, each time with the reason. A guard takes changes away; it never adds one."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from types import MappingProxyType
 
 from milvus_rbac.domain.changes import (
     AddPrivileges,
@@ -27,6 +27,7 @@ from milvus_rbac.domain.clearing import settle_clearings
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.diff import Proposal
 from milvus_rbac.domain.lower import Terms
+from milvus_rbac.domain.permits import may_hold
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.rules import RULES, Facts, group_is_free
 from milvus_rbac.domain.scopes import unreadable
@@ -38,7 +39,7 @@ def guard(
     observed: State,
     terms: Terms,
     contested: frozenset[tuple[str, Change]] = frozenset(),
-    our_roles: AbstractSet[str] = frozenset(),
+    role_owners: Mapping[str, Claim] = MappingProxyType({}),
 ) -> tuple[ClaimPlan, ...]:
     """Keep what the rules allow.
 
@@ -47,20 +48,27 @@ def guard(
         observed: what the server holds.
         terms: what is known about the server and agreed with its owner.
         contested: (claim uid, change) pairs that somebody else keeps undoing.
-        our_roles: the roles that resources own, of this round or not: what a group loses is taken from these only.
+        role_owners: by role, the claim that owns it, of this round or not: what a group loses is taken from roles of ours
+            only, and users of other namespaces hold their own.
     """
     roles = set(observed.roles)
     filled = {group for group, held in observed.groups.items() if held}
     holders = _holders(observed)
+    owned_roles = {
+        (one.ref.namespace, role) for role, one in role_owners.items() if one.is_ours and one.is_permitted
+    }
     plans = []
     for proposal in sorted(proposals, key=_turn):
-        facts = Facts(proposal.desired.claim, observed, terms, contested, roles, filled, holders)
+        facts = Facts(proposal.desired.claim, observed, terms, contested, roles, filled, holders, owned_roles)
         plan = _guard_claim(proposal, facts)
         coming = plan.withheld if terms.observe_only else plan.changes
         roles.update(change.role for change in coming if isinstance(change, CreateRole))
         filled.update(change.group for change in coming if isinstance(change, AddPrivileges))
         _let_go(holders, coming)
+        if plan.claim.ref.kind is Kind.ROLE and plan.origin is not None and plan.claim.is_permitted:
+            owned_roles.add((plan.claim.ref.namespace, plan.claim.object_name))
         plans.append(plan)
+    our_roles = {role for role, one in role_owners.items() if one.is_ours}
     return settle_clearings(plans, observed, our_roles)
 
 
@@ -118,13 +126,35 @@ def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
     # Withheld while observing is what would be done: nothing of these.
     halted = () if facts.terms.observe_only else proposal.changes
     if claim.suspended:
-        return ClaimPlan(
-            claim, (), halted, (*desired.refusals, SUSPENDED), claim.origin, stale=stale_of(claim)
-        )
+        return _guard_suspended(proposal, halted, facts)
     conflict = _adoption_refusal(proposal, facts) if is_there and not claim.is_ours else None
     if conflict is not None:
         return ClaimPlan(claim, (), halted, (*desired.refusals, conflict), stale=stale_of(claim))
     return _guard_changes(proposal, facts, is_there)
+
+
+def _guard_suspended(proposal: Proposal, halted: tuple[Change, ...], facts: Facts) -> ClaimPlan:
+    """Leave a claim alone; but nobody keeps by a pause what its namespace may not have any more."""
+    claim, said = proposal.desired.claim, (*proposal.desired.refusals, SUSPENDED)
+    taken = tuple(change for change in halted if claim.is_ours and not _may_keep(change, facts))
+    rest = tuple(change for change in halted if change not in taken)
+    return ClaimPlan(claim, taken, rest, said, claim.origin, stale=stale_of(claim))
+
+
+def _may_keep(change: Change, facts: Facts) -> bool:
+    """Tell whether what a change would take is permitted all the same."""
+    given, terms = facts.claim.permit, facts.terms
+    match change:
+        case _ if given is None:
+            return True
+        case RevokePrivilege(_, grant):
+            words = replace(terms.words, groups=facts.observed.groups)
+            return may_hold(given, grant, words, databases_are_boundaries=terms.databases_are_boundaries)
+        case UnbindRole(_, role):
+            is_own = (facts.claim.ref.namespace, role) in facts.owned_roles
+            return facts.claim.is_permitted and (role in given.roles or is_own)
+        case _:
+            return True
 
 
 def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan:
@@ -141,7 +171,9 @@ def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPla
 
 def _guard_deletion(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan:
     claim = facts.claim
-    if proposal.desired.refusals or claim.retain or claim.suspended or facts.terms.observe_only:
+    if proposal.desired.refusals or claim.heir:
+        return ClaimPlan(claim)  # another resource has it
+    if claim.retain or claim.suspended or facts.terms.observe_only:
         return ClaimPlan(claim, left_behind=is_there and claim.is_ours)
     if not is_there or claim.may_drop or _is_proven(facts):
         in_use = next((found for change in proposal.changes if (found := group_is_free(change, facts))), None)
@@ -182,7 +214,7 @@ def _is_proven(facts: Facts) -> bool:
     """
     user = facts.observed.users.get(facts.claim.object_name) if facts.claim.ref.kind is Kind.USER else None
     proven = user is not None and user.password is PasswordVerdict.IN_FORCE
-    return proven and not facts.claim.is_ours
+    return proven and not facts.claim.is_ours and facts.claim.may_adopt
 
 
 SUSPENDED = Refusal(Reason.SUSPENDED, "The resource is suspended: set spec.suspend to false to go on.")
@@ -222,6 +254,9 @@ def _adoption_refusal(proposal: Proposal, facts: Facts) -> Refusal | None:
     )
     if not facts.terms.authorization:
         message = f"{there}; with authorization off nothing can be taken over: turn common.security.authorizationEnabled on."
+        return Refusal(Reason.CONFLICT, message)
+    if not claim.may_adopt:
+        message = f"{there}; the delegation does not let this namespace take over what exists (mayAdopt): choose another name."
         return Refusal(Reason.CONFLICT, message)
     if claim.adoption is Adoption.ALWAYS:
         return None

@@ -1,15 +1,16 @@
 """Say what resources want in the words that a server stores. This is where servers differ; nothing else knows dialects."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 
-from milvus_rbac.domain import scopes
+from milvus_rbac.domain import permits, scopes
 from milvus_rbac.domain.changes import PasswordMeans
-from milvus_rbac.domain.claims import Claim, GrantRow, WantedGroup, WantedRole, WantedUser
+from milvus_rbac.domain.claims import Claim, GrantRow, WantedGroup, WantedRole, WantedUser, not_permitted
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.scopes import Vocabulary
-from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, State
+from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, State, User
 
 
 class PasswordUpdate(StrEnum):
@@ -33,6 +34,8 @@ class Terms:
     """Users whose password in force is remembered and is not the wanted one."""
     words: Vocabulary = field(default_factory=Vocabulary)
     """Which names the server takes in a grant."""
+    databases_are_boundaries: bool = True
+    """Whether a right in one database gives nothing in others (3.0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class DesiredUser:
     """None: only by dropping and re-creating the user."""
     assume_refused: bool = False
     """Take the password for outdated where nobody can try it: with authorization off every login works."""
+    keeps_password: bool = False
+    """Whatever is in force stays: the user is not permitted any more, and only loses what it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,45 +82,82 @@ def lower(
     assembled: Iterable[tuple[Claim, Refusal | None]],
     terms: Terms,
     observed: State | None = None,
+    role_owners: Mapping[str, Claim] = MappingProxyType({}),
 ) -> tuple[Desired, ...]:
     """Say every claim in what this server can express; a claim that owns nothing wants nothing.
 
     Args:
         assembled: claims, each with what was said of its ownership.
         terms: what is known about the server.
-        observed: what the server holds; of it, the privilege groups matter.
+        observed: what the server holds.
+        role_owners: by role, the claim that owns it; needed for users of other namespaces than the connection's.
     """
-    groups = observed.groups if observed else {}
-    words = replace(
-        terms.words, groups=groups, groups_unreadable=observed is not None and observed.groups_unreadable
-    )
+    observed = observed or State()
+    groups = observed.groups
+    words = replace(terms.words, groups=groups, groups_unreadable=observed.groups_unreadable)
+    at = _Place(terms, words, observed, role_owners)
     everything = tuple(assembled)
-    lowered = [
-        _lower_claim(*one, words, terms) for one in everything if isinstance(one[0].wanted, WantedGroup)
-    ]
+    lowered = [at.lower(*one) for one in everything if isinstance(one[0].wanted, WantedGroup)]
     # A role may hold what this round puts into a group.
     filled = {
         one.claim.object_name: one.state.privileges for one in lowered if isinstance(one.state, DesiredGroup)
     }
-    words = replace(words, groups={**groups, **filled})
+    at = replace(at, words=replace(words, groups={**groups, **filled}))
     others = (one for one in everything if not isinstance(one[0].wanted, WantedGroup))
-    return (*lowered, *(_lower_claim(*one, words, terms) for one in others))
+    return (*lowered, *(at.lower(*one) for one in others))
 
 
-def _lower_claim(claim: Claim, refusal: Refusal | None, words: Vocabulary, terms: Terms) -> Desired:
-    if refusal is not None or claim.deleting or claim.expired:
-        return Desired(claim, None, (refusal,) if refusal else ())
-    match claim.wanted:
-        case WantedRole(rows):
-            return _lower_role(claim, rows, words)
-        case WantedUser():
-            return _lower_user(claim, claim.wanted, terms)
-        case WantedGroup():
-            return _lower_group(claim, claim.wanted, words)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is known where claims are lowered."""
+
+    terms: Terms
+    words: Vocabulary
+    observed: State
+    role_owners: Mapping[str, Claim]
+
+    def lower(self, claim: Claim, refusal: Refusal | None) -> Desired:
+        if refusal is not None or claim.deleting or claim.expired:
+            return Desired(claim, None, (refusal,) if refusal else ())
+        if not claim.is_permitted:
+            return self._take_back(claim)
+        match claim.wanted:
+            case WantedRole(rows):
+                return _lower_role(claim, rows, self.words, self.terms)
+            case WantedUser():
+                return _lower_user(
+                    claim, claim.wanted, self.terms, self._forbidden(claim, claim.wanted.roles)
+                )
+            case WantedGroup():
+                return _lower_group(claim, claim.wanted, self.words)
+
+    def _take_back(self, claim: Claim) -> Desired:
+        """Want nothing for what its namespace may not claim any more; that it is there is not taken back."""
+        said, name = (not_permitted(claim),), claim.object_name
+        if isinstance(claim.wanted, WantedRole) and name in self.observed.roles:
+            return Desired(claim, DesiredRole(frozenset()), said)
+        if isinstance(claim.wanted, WantedUser) and name in self.observed.users:
+            return Desired(claim, DesiredUser(frozenset(), None, keeps_password=True), said)
+        return Desired(claim, None, said)
+
+    def _forbidden(self, claim: Claim, roles: frozenset[str]) -> frozenset[str]:
+        """Name the roles that a user of another namespace may not hold: neither listed for it nor its namespace's own."""
+        given = claim.permit
+        if given is None:
+            return frozenset()
+        return frozenset(role for role in roles - given.roles if not self._is_own(role, claim))
+
+    def _is_own(self, role: str, user: Claim) -> bool:
+        owner = self.role_owners.get(role)
+        if owner is None or owner.ref.namespace != user.ref.namespace or not owner.is_permitted:
+            return False
+        # One that is not ours may become so in this round, before it is bound; but who has it already, has somebody else's.
+        held = self.observed.users.get(user.object_name, User()).roles
+        return owner.is_ours or role not in held
 
 
-def _lower_user(claim: Claim, wanted: WantedUser, terms: Terms) -> Desired:
-    refusals = []
+def _lower_user(claim: Claim, wanted: WantedUser, terms: Terms, forbidden: frozenset[str]) -> Desired:
+    refusals = [_forbidden_role(role) for role in sorted(forbidden - {PUBLIC_ROLE})]
     if wanted.password_refusal is not None:
         refusals.append(wanted.password_refusal)
     if PUBLIC_ROLE in wanted.roles:
@@ -127,23 +169,49 @@ def _lower_user(claim: Claim, wanted: WantedUser, terms: Terms) -> Desired:
     elif terms.superuser is not False:
         means = PasswordMeans.SUPERUSER
     outdated = wanted.rotated and not terms.authorization
-    return Desired(claim, DesiredUser(wanted.roles - {PUBLIC_ROLE}, means, outdated), tuple(refusals))
+    roles = wanted.roles - forbidden - {PUBLIC_ROLE}
+    return Desired(claim, DesiredUser(roles, means, outdated), tuple(refusals))
 
 
-def _lower_role(claim: Claim, rows: tuple[GrantRow, ...], words: Vocabulary) -> Desired:
+def _forbidden_role(role: str) -> Refusal:
+    message = (
+        f"spec.roles: {role} is neither a role that a MilvusRole of this namespace owns nor one that is delegated to it: take "
+        "it out, or ask those who run the MilvusConnection."
+    )
+    return Refusal(Reason.NOT_PERMITTED, message)
+
+
+def _lower_role(claim: Claim, rows: tuple[GrantRow, ...], words: Vocabulary, terms: Terms) -> Desired:
     grants: set[Grant] = set()
     undecided: set[str] = set()
     refusals: list[Refusal] = []
     for index, row in enumerate(rows):
         for name in row.privileges:
-            refusal = scopes.check(name, row, f"spec.grants[{index}]", words)
+            asked, refusal = _expand(claim, name, row, f"spec.grants[{index}]", words, terms)
             if refusal is None:
-                grants.update(scopes.expand(name, row, words))
+                grants.update(asked)
                 continue
             refusals.append(refusal)
             if refusal.reason is Reason.MISSING_PRIVILEGES:
                 undecided.add(name)
     return Desired(claim, DesiredRole(frozenset(grants), frozenset(undecided)), tuple(refusals))
+
+
+def _expand(
+    claim: Claim, name: str, row: GrantRow, where: str, words: Vocabulary, terms: Terms
+) -> tuple[tuple[Grant, ...], Refusal | None]:
+    """Give the grants that a name means in its row, or why there are none."""
+    given = claim.permit
+    refusal = permits.refuse_privilege(given, name, where, words) if given is not None else None
+    refusal = refusal or scopes.check(name, row, where, words)
+    if refusal is not None:
+        return (), refusal
+    grants = tuple(scopes.expand(name, row, words))
+    if given is not None:
+        refusal = permits.refuse_grants(
+            given, grants, where, databases_are_boundaries=terms.databases_are_boundaries
+        )
+    return grants, refusal
 
 
 def _lower_group(claim: Claim, wanted: WantedGroup, words: Vocabulary) -> Desired:

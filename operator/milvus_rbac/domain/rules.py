@@ -35,6 +35,8 @@ class Facts:
     """The privilege groups that are there with something in them when it comes to grants."""
     holders: Mapping[str, AbstractSet[str]]
     """Privilege group to the roles that hold it when it comes to drops."""
+    owned_roles: AbstractSet[tuple[str, str]]
+    """(namespace, role) of the roles that resources own when it comes to bindings."""
 
 
 Rule = Callable[[Change, Facts], Refusal | None]
@@ -54,6 +56,17 @@ def _role_is_there(change: Change, facts: Facts) -> Refusal | None:
         message = f"spec.roles: Milvus has no role {change.role} yet; it is bound as soon as there is one."
         return Refusal(Reason.WAITING_FOR_ROLE, message)
     return None
+
+
+def _role_is_permitted(change: Change, facts: Facts) -> Refusal | None:
+    """A role that its namespace only claims may be one that it does not get: somebody's, which exists already."""
+    claim = facts.claim
+    if not isinstance(change, BindRole) or claim.permit is None or change.role in claim.permit.roles:
+        return None
+    if (claim.ref.namespace, change.role) in facts.owned_roles:
+        return None
+    message = f"spec.roles: no MilvusRole of this namespace owns {change.role} yet; it is bound as soon as one does."
+    return Refusal(Reason.WAITING_FOR_ROLE, message)
 
 
 def _group_is_filled(change: Change, facts: Facts) -> Refusal | None:
@@ -106,6 +119,7 @@ def _nobody_undoes_it(change: Change, facts: Facts) -> Refusal | None:
 RULES: tuple[Rule, ...] = (
     _password_at_hand,  # no password, no user
     _role_is_there,  # a binding waits for its role
+    _role_is_permitted,  # and outside the connection's namespace, for its being theirs
     _group_is_filled,  # a grant waits for its group
     group_is_free,  # no gap in what others hold
     _password_in_place,  # passwordUpdate: InPlace never drops

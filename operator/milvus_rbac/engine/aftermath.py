@@ -2,25 +2,18 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from milvus_rbac.domain import catalogue
 from milvus_rbac.domain.changes import (
-    AddPrivileges,
-    Change,
-    CreateRole,
     CreateUser,
-    DropRole,
     DropUser,
     PasswordMeans,
     RecreateUser,
-    ReplacePrivileges,
-    RevokePrivilege,
     UpdatePassword,
 )
-from milvus_rbac.domain.claims import Claim, Kind, WantedRole, WantedUser
+from milvus_rbac.domain.claims import Kind
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.lower import Terms
 from milvus_rbac.domain.plan import CREATES, ClaimPlan
@@ -28,15 +21,16 @@ from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.engine.batch import Batch, Site
 from milvus_rbac.engine.claiming import expiry
 from milvus_rbac.engine.dirty import Dirty
+from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.own_secrets import OwnSecrets
 from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.reports import UNVERIFIED, held_now, pending_report, report, should_retry
 from milvus_rbac.engine.round import Result
-from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.telling import Teller
 from milvus_rbac.engine.together import together
 from milvus_rbac.engine.tools import RETRY_LATER, Tools
 from milvus_rbac.engine.vault import Vault
+from milvus_rbac.engine.waiting import Waiting
 from milvus_rbac.errors import AlreadyExists, InternalError, MilvusRbacError, OldPasswordRefused, Refused
 from milvus_rbac.kinds import MilvusUser
 from milvus_rbac.kube.errors import ClusterError, ClusterRefused, LeaseLost
@@ -79,13 +73,7 @@ class Aftermath:
         self._own_secrets = own_secrets
         self._timers: dict[str, datetime] = {}
         """When somebody is looked at again because its user expires."""
-        self._waiting: defaultdict[str, set[str]] = defaultdict(set)
-        """By role: the claims that want it."""
-        self._waiting_for_group: defaultdict[str, set[str]] = defaultdict(set)
-        """By privilege group: the claims that want it."""
-        self._held_up: set[str] = set()
-        """The claims of groups that roles hold."""
-        self._crowded_out: set[str] = set()
+        self._waiting = Waiting(tools, dirty)
         self._retries: defaultdict[str, int] = defaultdict(int)
 
     async def settle(self, played: Played) -> None:
@@ -94,7 +82,8 @@ class Aftermath:
         self._count(result, "/".join(site.connection))
         for plan in result.plans:
             self._learn(plan, result, batch)
-        self._arrange(result, site)
+        self._retry_failures(result)
+        self._waiting.arrange(result, site)
         for uid in batch.entries.keys() - {plan.claim.ref.uid for plan in result.plans}:
             self._dirty.mark_later(uid, RETRY_LATER)  # it could not be held, or its intent not be written
         await together(self._conclude(plan, played) for plan in result.plans)
@@ -139,6 +128,12 @@ class Aftermath:
             if UNVERIFIED in told.refusals or self._own_secrets.has_put_off(uid):
                 self._dirty.mark_later(uid, RETRY_LATER)
             await self._teller.tell(entry, told)
+            if plan.claim.former:
+                self._dirty.mark({plan.claim.former})
+
+    def _has_claim(self, uid: str) -> bool:
+        entry = self._tools.store.entries.get(uid)
+        return entry is None or "claim" in entry.status
 
     async def _bind(self, entry: Entry, plan: ClaimPlan, played: Played) -> Refusal | None:
         """Hand the application what is in force; say why not."""
@@ -172,6 +167,8 @@ class Aftermath:
         if plan.withheld:
             await self._teller.tell(entry, pending_report(entry, plan.refusals[0]))
             return
+        if plan.claim.heir and not self._has_claim(plan.claim.heir):
+            return  # it wakes this one as soon as it is written down that the object is its own
         if result.outcome.is_complete(plan):
             await self._tools.release(entry, left_behind=plan.left_behind)
             return
@@ -180,47 +177,14 @@ class Aftermath:
         await self._teller.tell(entry, pending_report(entry, Refusal(Reason.DELETION_BLOCKED, message)))
         self._dirty.mark_later(entry.uid, RETRY_LATER)
 
-    def _arrange(self, result: Result, site: Site) -> None:
-        """Arrange who is looked at again before the interval is over, and who waits for which role or group."""
-        self._arrange_groups(result)
-        gone = {change.role for change in _done(result) if isinstance(change, DropRole)}
-        made = {change.role for change in _done(result) if isinstance(change, CreateRole)}
-        there = (result.observed.roles.keys() | made) - gone
-        for role in self._waiting.keys() & there:
-            self._dirty.mark(self._waiting.pop(role))
+    def _retry_failures(self, result: Result) -> None:
+        """Have those looked at again soon of whom nobody knows what became of them."""
         for plan in result.plans:
             uid = plan.claim.ref.uid
             errors = [error for _, error in result.outcome.failed[uid]]
             dropped_perhaps = any(isinstance(one, RecreateUser) for one, _ in result.outcome.failed[uid])
             if dropped_perhaps or any(isinstance(error, InternalError) for error in errors):
                 self._dirty.mark_later(uid, RETRY_LATER)
-            if any(error.refusal.reason is Reason.LIMIT_REACHED for error in errors):
-                self._crowded_out.add(uid)
-            if isinstance(plan.claim.wanted, WantedUser) and not plan.claim.deleting:
-                for role in plan.claim.wanted.roles - there:
-                    self._waiting[role].add(uid)
-        if any(isinstance(change, DropUser | DropRole) for change in _done(result)):
-            self._dirty.mark(self._crowded_out)  # there is room now
-            self._crowded_out.clear()
-        if gone:
-            users = self._tools.store.claimants(site.connection)
-            self._dirty.mark(entry.uid for entry in users if gone & _roles_of(entry))
-
-    def _arrange_groups(self, result: Result) -> None:
-        filled = {
-            change.group for change in _done(result) if isinstance(change, AddPrivileges | ReplacePrivileges)
-        }
-        there = filled | {group for group, held in result.observed.groups.items() if held}
-        for group in self._waiting_for_group.keys() & there:
-            self._dirty.mark(self._waiting_for_group.pop(group))
-        if any(isinstance(change, RevokePrivilege | DropRole) for change in _done(result)):
-            self._dirty.mark(self._held_up)  # perhaps nobody holds it any more
-            self._held_up.clear()
-        for plan in result.plans:
-            for group in _groups_of(plan.claim) - there:
-                self._waiting_for_group[group].add(plan.claim.ref.uid)
-            if any(refusal.reason is Reason.IN_USE for refusal in plan.refusals):
-                self._held_up.add(plan.claim.ref.uid)
 
     # --- what was learned
 
@@ -256,22 +220,6 @@ class Aftermath:
         for failures in outcome.failed.values():
             for change, _ in failures:
                 self._tools.metrics.changes.labels(label, type(change).__name__, "failed").inc()
-
-
-def _groups_of(claim: Claim) -> set[str]:
-    """Name what may be privilege groups among what a claim grants."""
-    if not isinstance(claim.wanted, WantedRole) or claim.deleting:
-        return set()
-    names = {name for row in claim.wanted.rows for name in row.privileges}
-    return {name for name in names if catalogue.find(name) is None}
-
-
-def _roles_of(entry: Entry) -> set[str]:
-    return set(entry.status.get("roles") or ())
-
-
-def _done(result: Result) -> Iterator[Change]:
-    return (change for changes in result.outcome.done.values() for change in changes)
 
 
 def lost_claims(result: Result, intended: Collection[str]) -> frozenset[str]:

@@ -5,15 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from milvus_rbac.domain.claims import Claim, Kind, WantedUser, assemble, owned
+from milvus_rbac.domain.claims import Claim, Kind, WantedUser, assemble, owners
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.lower import Terms
 from milvus_rbac.domain.scopes import Vocabulary
-from milvus_rbac.engine.claiming import claim_of, granted_databases, intents_of, known_digest, rotated
+from milvus_rbac.engine.claiming import claim_of, granted_databases, known_digest, rotated
 from milvus_rbac.engine.connecting import Link
 from milvus_rbac.engine.endpoint import endpoint
+from milvus_rbac.engine.entry import Entry, Name, intents_of
 from milvus_rbac.engine.own_secrets import OwnSecrets
-from milvus_rbac.engine.store import Entry, Name, Store
+from milvus_rbac.engine.store import Store
 from milvus_rbac.engine.together import together
 from milvus_rbac.engine.vault import Reading, Vault
 from milvus_rbac.kinds import MilvusConnection, MilvusUser
@@ -35,8 +36,8 @@ class Batch:
     databases: Mapping[str, frozenset[str]]
     entries: Mapping[str, Entry]
     """The resources as they were when the round began."""
-    our_roles: frozenset[str]
-    """Of all claims, dirty or not: the roles that resources own. Empty in a round without privilege groups."""
+    role_owners: Mapping[str, Claim]
+    """Of all claims, dirty or not: by role, the claim that owns it. Empty in a round where nobody asks."""
     claimed_groups: frozenset[str]
     """Of all claims: the privilege groups that resources ask for."""
 
@@ -82,17 +83,18 @@ async def gather_batch(
     # A chosen one is taken as it was when it was chosen: what has become of it since is for the next round.
     entries = {entry.uid: entry for entry in chosen}
     now = datetime.now(UTC)
+    seen = [entries.get(entry.uid, entry) for entry in claimants]
+    tenancy = store.tenancy(site.connection)
     claims = [
-        claim_of(entries.get(entry.uid, entry), site.endpoints, site.operator_account, site.intents, now)
-        for entry in claimants
+        claim_of(entry, site.endpoints, site.operator_account, site.intents, now, tenancy) for entry in seen
     ]
     assembled = assemble(claims, entries.keys())
-    owners = [claim for claim, refusal in assembled if refusal is None and _needs_secret(claim)]
+    reading_for = [claim for claim, refusal in assembled if refusal is None and _needs_secret(claim)]
     reader = _Reader(store, vault, own_secrets)
-    readings = await reader.read_all([(claim, entries[claim.ref.uid]) for claim in owners])
+    readings = await reader.read_all([(claim, entries[claim.ref.uid]) for claim in reading_for])
     wanted: dict[str, Password] = {}
     old: dict[str, Password] = {}
-    for claim in owners:
+    for claim in reading_for:
         reading = readings[claim.ref.uid]
         if reading.password is not None:
             wanted[claim.object_name] = reading.password
@@ -104,9 +106,11 @@ async def gather_batch(
         Wallet(wanted, old),
         {uid: granted_databases(entry) for uid, entry in entries.items()},
         entries,
-        # Grouping all claims by name once more is only worth it where a group may lose something.
-        owned(claims, Kind.ROLE) if any(entry.kind == Kind.GROUP for entry in chosen) else frozenset(),
-        frozenset(claim.object_name for claim in claims if claim.ref.kind is Kind.GROUP),
+        # Grouping all claims by name once more is only worth it where a group may lose something, or users be limited.
+        owners(claims, Kind.ROLE) if any(_asks_for_owners(claim) for claim, _ in assembled) else {},
+        frozenset(
+            claim.object_name for claim in claims if claim.ref.kind is Kind.GROUP and claim.is_permitted
+        ),
     )
 
 
@@ -124,6 +128,7 @@ def terms_of(connection: MilvusConnection, link: Link, batch: Batch, superuser: 
             wildcard_breaks=link.features.wildcard_breaks,
             claimed=batch.claimed_groups,
         ),
+        databases_are_boundaries=link.features.databases_are_boundaries,
     )
 
 
@@ -131,7 +136,13 @@ def _needs_secret(claim: Claim) -> bool:
     """A user that is dropped as ours needs no password; one that must be proven to be ours does."""
     if claim.ref.kind is not Kind.USER or (claim.expired and not claim.deleting):
         return False
-    return not (claim.deleting and (claim.is_ours or claim.retain))
+    if claim.deleting:
+        return not (claim.is_ours or claim.retain) and claim.may_adopt
+    return claim.is_permitted
+
+
+def _asks_for_owners(claim: Claim) -> bool:
+    return claim.ref.kind is Kind.GROUP or (claim.ref.kind is Kind.USER and claim.permit is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from milvus_rbac.domain.changes import RemovePrivileges
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.engine.batch import Site
-from milvus_rbac.engine.claiming import Intents, intents_of
+from milvus_rbac.engine.entry import Entry, Intents, intents_of
 from milvus_rbac.engine.ledger import Ledger, read_conditions
 from milvus_rbac.engine.reports import as_pending
-from milvus_rbac.engine.store import Entry, Store
+from milvus_rbac.engine.store import Store
 from milvus_rbac.kube.errors import ClusterRefused
 
 logger = logging.getLogger(__name__)

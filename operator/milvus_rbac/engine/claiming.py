@@ -1,8 +1,7 @@
 """Turn resources into claims: what Kubernetes says, in the words of the domain. Decides nothing about Milvus."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from milvus_rbac.domain import names
 from milvus_rbac.domain.claims import (
@@ -17,9 +16,11 @@ from milvus_rbac.domain.claims import (
     WantedUser,
 )
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.delegation import Permit
 from milvus_rbac.domain.diff import stored_type
 from milvus_rbac.domain.state import Grant
-from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.entry import Entry
+from milvus_rbac.engine.tenancy import LABELS_UNKNOWN, Tenancy
 from milvus_rbac.engine.vault import Reading
 from milvus_rbac.kinds import Claimant, MilvusPrivilegeGroup, MilvusRole, MilvusUser
 from milvus_rbac.kinds.claimant import DeletionPolicy
@@ -31,6 +32,7 @@ def claim_of(
     operator_account: str,
     intents: Collection[str] = (),
     now: datetime | None = None,
+    tenancy: Tenancy | None = None,
 ) -> Claim:
     """Say what a resource claims.
 
@@ -40,8 +42,11 @@ def claim_of(
         operator_account: the connection's own user, which no resource may claim.
         intents: uids for which a create was about to be sent.
         now: what time it is; without it, nothing is expired.
+        tenancy: what the connection lets whom have; without it, nobody is limited.
     """
     kind = Kind(entry.kind)
+    permit = tenancy.permit(entry) if tenancy else None
+    unsure = LABELS_UNKNOWN if tenancy and tenancy.is_unsure(entry) else None
     ref = Ref(kind, *entry.name, entry.uid)
     created_at = str(entry.metadata["creationTimestamp"])
     model = entry.claimant
@@ -65,17 +70,23 @@ def claim_of(
         intended=entry.uid in intents,
         deleting=entry.deleting,
         # What has become reserved since, such as the operator's own account, is not dropped with its resource.
-        retain=keeps_on_deletion(entry) or reserved is not None,
+        retain=keeps_on_deletion(entry, permit) or reserved is not None,
         suspended=model.spec.suspend,
+        permit=permit,
         expired=now is not None and (at := expiry(entry)) is not None and at <= now,
-        refusal=None if entry.deleting else reserved,
+        refusal=None if entry.deleting else reserved or unsure,
     )
 
 
-def keeps_on_deletion(entry: Entry) -> bool:
-    """Tell whether the resource itself says that Milvus is to stay as it is when it goes."""
+def keeps_on_deletion(entry: Entry, permit: Permit | None = None) -> bool:
+    """Tell whether the resource itself says that Milvus is to stay as it is when it goes.
+
+    Nobody can say so of what its namespace may not claim any more: it would be kept for ever.
+    """
     if entry.claimant is None:
         return True
+    if permit is not None and not permit.claims_name:
+        return False
     spec = entry.claimant.spec
     return entry.retain_forced or spec.suspend or spec.deletion_policy is DeletionPolicy.RETAIN
 
@@ -99,15 +110,6 @@ def password_in_force(entry: Entry) -> SecretVersion | None:
         return None
     password = entry.model.status.password
     return SecretVersion(password.secret_uid, password.secret_resource_version)
-
-
-Intents = Mapping[str, Mapping[str, Any]]
-"""What was about to be created, by the uid of the resource, as status.inFlight has it."""
-
-
-def intents_of(status: Mapping[str, Any]) -> Intents:
-    """Read status.inFlight of a connection."""
-    return {intent["uid"]: intent for intent in status.get("inFlight") or ()}
 
 
 def rotated(entry: Entry, reading: Reading) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from milvus_rbac.domain import passwords
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.state import ROOT_USER
-from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.vault import read_key, read_password
 from milvus_rbac.errors import MilvusRbacError, Refused, Unreachable
 from milvus_rbac.kinds import MilvusConnection

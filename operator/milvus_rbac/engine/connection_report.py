@@ -6,8 +6,8 @@ from typing import Any
 
 from milvus_rbac.domain.claims import Kind
 from milvus_rbac.domain.conditions import Condition, Reason, Refusal, summarize_ready
-from milvus_rbac.engine.claiming import Intents
-from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.entry import Entry, Intents
+from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.milvus.port import Features
 
 MOST_INTENTS = 1000
@@ -19,6 +19,8 @@ def connection_status(
     features: Features | None,
     claimants: Sequence[Entry],
     intents: Intents,
+    *,
+    labels_unreadable: bool = False,
 ) -> dict[str, Any]:
     """Build the status without its conditions; what the last server said is kept while none answers."""
     status: dict[str, Any] = {"observedGeneration": entry.generation}
@@ -39,7 +41,10 @@ def connection_status(
         "groupCount": kinds[Kind.GROUP],
         "claimCount": len(claimants),
     }
-    if features is not None and (warnings := list(_warnings(features))):
+    warnings = list(_warnings(features)) if features is not None else []
+    if labels_unreadable and Tenancy(entry, {}).selects_by_label:
+        warnings.append(LABELS_WARNING)
+    if warnings:
         status["warnings"] = warnings
     return status
 
@@ -62,6 +67,11 @@ def _warnings(features: Features) -> Iterator[dict[str, str]]:
         yield {"reason": Reason.UNSUPPORTED_BY_SERVER.value, "message": message}
 
 
+LABELS_WARNING = {
+    "reason": Reason.NOT_PERMITTED.value,
+    "message": "spec.delegations selects namespaces by labels, which the operator may not read: let it list namespaces, or name "
+    "them.",
+}
 ROOT_WARNING = {
     "reason": Reason.CREDENTIALS_REJECTED.value,
     "message": "root still has the password that every Milvus starts with: change it, or use a fresh server with "

@@ -19,11 +19,11 @@ from milvus_rbac.engine.clock import Clock
 from milvus_rbac.engine.connecting import Connector, Link
 from milvus_rbac.engine.connection_report import lacking_privileges
 from milvus_rbac.engine.dirty import Dirty
+from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.farewell import Farewell
 from milvus_rbac.engine.own_secrets import OwnSecrets
 from milvus_rbac.engine.quarrels import Quarrels
 from milvus_rbac.engine.round import Round, run_round
-from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.telling import Teller
 from milvus_rbac.engine.tools import GATHER, Tools
 from milvus_rbac.engine.vault import Vault
@@ -281,7 +281,7 @@ class Corridor:
             batch.wallet,
             terms_of(connection, link, batch, self._aftermath.superuser),
             batch.databases,
-            batch.our_roles,
+            batch.role_owners,
             # One picture serves all rounds of an interval in which nothing changes.
             SAME_PICTURE if batch.entries.keys() <= by_clock else 0.0,
             lambda proposals: self._quarrels.contested(proposals, by_clock, interval),
@@ -308,7 +308,9 @@ class Corridor:
         ending = entry is None or entry.deleting
         known = self._tools.store.known(self._dirty.uids())
         # What is being deleted without our finalizer was never ours; a connection that goes begins nothing new.
-        useful = [one for one in known if (one.has_finalizer if one.deleting else not ending)]
+        tenancy = self._tools.store.tenancy(self._name)
+        served = [one for one in known if tenancy is not None and tenancy.serves(one)]
+        useful = [one for one in served if (one.has_finalizer if one.deleting else not ending)]
         self._dirty.discard(self._dirty.uids() - {one.uid for one in useful})
         return useful
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.entry import Entry
 
 BATCH = 500
 """How many claims one round looks at: ten thousand become a few dozen rounds."""

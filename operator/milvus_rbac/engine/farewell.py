@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from milvus_rbac.engine.claiming import keeps_on_deletion
 from milvus_rbac.engine.dirty import Dirty
-from milvus_rbac.engine.store import CLASSES, Entry
+from milvus_rbac.engine.entry import CLASSES, Entry
 from milvus_rbac.engine.together import together
 from milvus_rbac.engine.tools import RETRY_LATER, Tools
 from milvus_rbac.kinds import MilvusConnection
@@ -50,11 +50,16 @@ class Farewell:
         spec = connection.connection.spec if connection and connection.connection else None
         untouched = spec is not None and (spec.suspend or spec.mode is Mode.OBSERVE)
         leaving = [entry for entry in waiting if entry.deleting and entry.has_finalizer]
+        tenancy = self._tools.store.tenancy(connection.name) if connection else None
         kinds = {entry.kind for entry in leaving}
         ends = await together(self._tools.cluster.is_crd_deleting(CLASSES[kind].plural) for kind in kinds)
         doomed = {kind for kind, is_ending in zip(kinds, ends, strict=True) if is_ending}
         released = {
-            entry.uid for entry in leaving if untouched or keeps_on_deletion(entry) or entry.kind in doomed
+            entry.uid
+            for entry in leaving
+            if untouched
+            or keeps_on_deletion(entry, tenancy.permit(entry) if tenancy else None)
+            or entry.kind in doomed
         }
         for entry in leaving:
             if entry.uid in released:

@@ -18,7 +18,8 @@ from milvus_rbac.domain.conditions import (
     Condition,
     settle,
 )
-from milvus_rbac.engine.store import Entry, Store
+from milvus_rbac.engine.entry import Entry
+from milvus_rbac.engine.store import Store
 from milvus_rbac.engine.together import together
 from milvus_rbac.kube.cluster import Cluster
 from milvus_rbac.kube.errors import ClusterRefused

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.engine.dirty import Dirty
+from milvus_rbac.engine.entry import Entry, Name
 from milvus_rbac.engine.reports import pending_report
-from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.tools import GATHER, PATIENCE, RETRY_LATER, Tools
 from milvus_rbac.kinds import MilvusConnection
 from milvus_rbac.kube.errors import ClusterError, LeaseLost
@@ -92,10 +92,21 @@ class Lobby:
         if name is None:
             message = "spec.connectionRef is absent and the operator has no default connection: name a MilvusConnection."
             return Refusal(Reason.NO_DEFAULT_CONNECTION, message)
-        if name[0] != entry.name[0]:
-            message = "spec.connectionRef: a MilvusConnection serves its own namespace only; create the resource there."
-            return Refusal(Reason.NOT_PERMITTED, message)
-        if self._tools.store.find(CONNECTION, name) is None:
-            message = f"spec.connectionRef: there is no MilvusConnection {name[1]} in namespace {name[0]} yet; create it."
-            return Refusal(Reason.WAITING_FOR_CONNECTION, message)
-        return None
+        tenancy = self._tools.store.tenancy(name)
+        if tenancy is not None and tenancy.serves(entry):
+            return None
+        return _not_served(entry, name)
+
+
+def _not_served(entry: Entry, name: Name) -> Refusal:
+    if name[0] != entry.name[0]:
+        # Whether it is there, is nothing that other namespaces may find out.
+        message = (
+            "spec.connectionRef: no MilvusConnection of that name delegates anything to this namespace: ask those who run it, or "
+            "create the resource in its namespace."
+        )
+        return Refusal(Reason.NOT_PERMITTED, message)
+    message = (
+        f"spec.connectionRef: there is no MilvusConnection {name[1]} in namespace {name[0]} yet; create it."
+    )
+    return Refusal(Reason.WAITING_FOR_CONNECTION, message)

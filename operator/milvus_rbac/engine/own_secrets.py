@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.engine.claiming import password_in_force
-from milvus_rbac.engine.store import Entry
+from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.vault import PREVIOUS_KEY, read_password, secret_version
 from milvus_rbac.kinds import GROUP, VERSION, MilvusUser
 from milvus_rbac.kube.cluster import Cluster

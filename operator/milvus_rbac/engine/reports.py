@@ -22,10 +22,10 @@ from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, Role, State, User
 from milvus_rbac.domain.wording import describe, field_of
 from milvus_rbac.engine.claiming import password_in_force
+from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.ledger import ready_condition
 from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.round import Result
-from milvus_rbac.engine.store import Entry
 from milvus_rbac.errors import AlreadyExists, Changed, InternalError, MilvusRbacError, OldPasswordRefused
 from milvus_rbac.kinds import MilvusUser
 
@@ -83,13 +83,12 @@ def report(
     status: dict[str, Any] = {"observedGeneration": entry.generation}
     if _is_unverified(entry, plan, held, terms):
         refusals = (*refusals, UNVERIFIED)
-    is_unseen = plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable
     if held is not None and plan.origin is not None:
         status["claim"] = {"endpoint": endpoint, "name": name, "origin": plan.origin.value}
-    elif plan.claim.origin is not None and (is_unseen or _is_unsure(outcome, uid)):
+    elif plan.claim.origin is not None and _is_unsure(plan, result):
         status |= {key: value for key, value in entry.status.items() if key == "claim"}
     stale = _still_stale(plan, result)
-    status |= _details(plan.claim, held, entry)
+    status |= _details(plan, held, entry)
     if (binding := _binding(entry, held, unbound)) is not None:
         status["binding"] = binding
     if stale:
@@ -167,9 +166,11 @@ def as_pending(stale: Iterable[StaleGrant]) -> list[dict[str, str]]:
     ]
 
 
-def _is_unsure(outcome: Outcome, uid: str) -> bool:
-    """Tell whether something may have been made all the same: the answer was none that the rules know."""
-    return any(isinstance(error, InternalError) for _, error in outcome.failed[uid])
+def _is_unsure(plan: ClaimPlan, result: Result) -> bool:
+    """Tell whether it may be there all the same: nobody could look, or the answer was none that the rules know."""
+    if plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable:
+        return True
+    return any(isinstance(error, InternalError) for _, error in result.outcome.failed[plan.claim.ref.uid])
 
 
 def _refusals(plan: ClaimPlan, outcome: Outcome, terms: Terms) -> tuple[Refusal, ...]:
@@ -193,6 +194,8 @@ def _is_unverified(entry: Entry, plan: ClaimPlan, held: Held | None, terms: Term
     if not isinstance(held, User) or not isinstance(wanted, WantedUser) or plan.origin is None:
         return False
     if held.password is not PasswordVerdict.UNKNOWN or not terms.authorization or plan.claim.suspended:
+        return False
+    if not plan.claim.is_permitted:
         return False
     return wanted.password_refusal is None and wanted.password != password_in_force(entry)
 
@@ -238,7 +241,10 @@ def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant]) -> st
             return f"Role {name} is in Milvus; grants: {len(held.grants or ()) if held else 0}."
 
 
-def _details(claim: Claim, held: Held | None, entry: Entry) -> dict[str, Any]:
+def _details(plan: ClaimPlan, held: Held | None, entry: Entry) -> dict[str, Any]:
+    claim = plan.claim
+    if plan.origin is None and claim.permit is not None:
+        return {}  # what somebody else has under the name is nothing that other namespaces may find out
     if isinstance(held, Role) and held.grants is not None:
         grants = sorted(held.grants)
         shown = [
@@ -303,7 +309,7 @@ def _password_refusal(plan: ClaimPlan, outcome: Outcome, terms: Terms) -> Refusa
     return None
 
 
-_NOT_ABOUT_PASSWORDS = {Reason.WAITING_FOR_ROLE, Reason.RESERVED_NAME}
+_NOT_ABOUT_PASSWORDS = {Reason.WAITING_FOR_ROLE, Reason.RESERVED_NAME, Reason.NOT_PERMITTED}
 
 
 def _deeds(entry: Entry, done: Sequence[Change]) -> tuple[News, ...]:

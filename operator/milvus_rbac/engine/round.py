@@ -38,8 +38,8 @@ class Round:
     terms: Terms
     databases: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By claim uid: where a role's grants are known to be."""
-    our_roles: frozenset[str] = frozenset()
-    """The roles that resources own, of this round or not."""
+    role_owners: Mapping[str, Claim] = field(default_factory=dict)
+    """By role, the claim that owns it, of this round or not; where that matters."""
     may_be_old: float = 0.0
     """Seconds that the picture of the server may be old, as long as nothing was changed since."""
     contested: Callable[[Sequence[Proposal]], frozenset[tuple[str, Change]]] = lambda _: frozenset()
@@ -68,9 +68,9 @@ async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callab
         ClusterError: what has to be written down before could not be; Milvus was not touched.
     """
     observed = await milvus.observe(scope_of(work), work.wallet)
-    desired = lower(work.assembled, work.terms, observed)
+    desired = lower(work.assembled, work.terms, observed, work.role_owners)
     proposals = diff(observed, desired, work.terms.words)
-    plans = guard(proposals, observed, work.terms, work.contested(proposals), work.our_roles)
+    plans = guard(proposals, observed, work.terms, work.contested(proposals), work.role_owners)
     allowed = await books.prepare(plans)
     plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)
     await perform_all(plans, milvus, work.wallet, may_write, work.outcome)
@@ -103,16 +103,20 @@ def scope_of(work: Round) -> Scope:
         logins={
             claim.object_name: claim.wanted.known_digest
             for claim in owners
-            if isinstance(claim.wanted, WantedUser)
-            and not claim.expired
-            and (
-                not claim.is_ours if claim.deleting else claim.is_ours or claim.adoption is not Adoption.NEVER
-            )
+            if isinstance(claim.wanted, WantedUser) and _must_know_password(claim)
         },
         groups=groups or any(_may_name_groups(claim) for claim in owners),
         holders=groups,
         may_be_old=work.may_be_old,
     )
+
+
+def _must_know_password(claim: Claim) -> bool:
+    if claim.expired or not claim.is_permitted:
+        return False
+    if claim.deleting:
+        return not claim.is_ours and claim.may_adopt
+    return claim.is_ours or (claim.adoption is not Adoption.NEVER and claim.may_adopt)
 
 
 def _may_name_groups(claim: Claim) -> bool:

@@ -12,10 +12,12 @@ from typing import Any
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.engine.corridor import Corridor
 from milvus_rbac.engine.endpoint import endpoint
+from milvus_rbac.engine.entry import Entry, Name
 from milvus_rbac.engine.ledger import Ledger, ready_condition
 from milvus_rbac.engine.lobby import Lobby
 from milvus_rbac.engine.metrics import ClaimReasons, Metrics
-from milvus_rbac.engine.store import Entry, Name, Store
+from milvus_rbac.engine.store import Store
+from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.engine.tools import Tools
 from milvus_rbac.engine.vault import secret_version
 from milvus_rbac.kinds import KINDS, MilvusConnection
@@ -30,6 +32,9 @@ SWEEP = 600.0
 """Seconds between two own LISTs of everything: a watch that was interrupted may have lost deletions."""
 FIRST_SWEEP = 30.0
 """Seconds until the first of them: what came between the first LIST and a watch that began late is found by then."""
+
+LABELS = 30.0
+"""Seconds between two looks at the labels of namespaces, while a connection selects by them."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +54,7 @@ class Scheduler:
         self._lobby = Lobby(self._tools)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_complete = False
+        self._labels_wanted = asyncio.Event()
         self._installed: set[str] = set()
         self._ended: asyncio.Future[str] | None = None
         metrics.registry.register(ClaimReasons(self._reasons))
@@ -72,11 +78,13 @@ class Scheduler:
         self._ended = asyncio.get_running_loop().create_future()
         try:
             await self._read_everything()
+            await self._read_labels()
             self._is_complete = True
             for entry in self.store.of_kind(CONNECTION):
                 self._open(entry)
             self._lobby.mark(entry.uid for entry in self.store.entries.values() if self._home(entry) is None)
             self._start("lobby", self._lobby.run())
+            self._start("labels", self._follow_labels())
             pause = FIRST_SWEEP
             while not (await asyncio.wait({self._ended}, timeout=pause))[0]:
                 await self._sweep()
@@ -113,20 +121,23 @@ class Scheduler:
             self._open(entry)
             self._corridors[entry.uid].touch()
             self._look_around(entry.name)
+            self._labels_wanted.set()
             return
         corridor = self._home(entry)
         if corridor is None:
             self._lobby.mark((entry.uid,))
         else:
-            corridor.mark((entry.uid,))
+            # Whoever claims the same name may be the heir of one that goes.
+            rivals = self.store.rivals(entry) if entry.deleting else ()
+            corridor.mark((entry.uid, *(rival.uid for rival in rivals)))
 
     def _home(self, entry: Entry) -> Corridor | None:
-        """Find the corridor that serves a resource: of a connection in its own namespace."""
+        """Find the corridor that serves a resource."""
         name = self.store.connection_name(entry)
-        if name is None or name[0] != entry.name[0]:
+        connection = self.store.find(CONNECTION, name) if name else None
+        if connection is None or not Tenancy(connection, self.store.labels).serves(entry):
             return None
-        connection = self.store.find(CONNECTION, name)
-        return self._corridors.get(connection.uid) if connection else None
+        return self._corridors.get(connection.uid)
 
     def _gone(self, uid: str) -> None:
         entry = self.store.remove(uid)
@@ -140,7 +151,7 @@ class Scheduler:
         if corridor is not None:
             corridor.forget(uid)
             # Whoever claims the same name has been waiting for this.
-            corridor.mark(rival.uid for rival in _rivals(entry, self.store))
+            corridor.mark(rival.uid for rival in self.store.rivals(entry))
 
     def _look_around(self, name: Name) -> None:
         """A connection came, changed or went: so did the home of those that name it, and its endpoint for others."""
@@ -175,6 +186,33 @@ class Scheduler:
             if entry.kind != CONNECTION:
                 ready = ready_condition(entry)
                 yield "/".join(self.store.connection_name(entry) or ()), ready.reason if ready else "Unknown"
+
+    # --- the labels of namespaces
+
+    async def _follow_labels(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LABELS):
+                    await self._labels_wanted.wait()
+            self._labels_wanted.clear()
+            await self._read_labels()
+
+    async def _read_labels(self) -> None:
+        """Read them where a connection selects by them. What can't be read now is as it was."""
+        connections = self.store.of_kind(CONNECTION)
+        if not any(Tenancy(one, {}).selects_by_label for one in connections):
+            return
+        try:
+            found = await self._cluster.list_namespace_labels()
+        except ClusterError as problem:
+            logger.warning("The labels of namespaces can't be read: %s", problem)
+            self.store.labels_unreadable = True
+            return
+        before, self.store.labels, self.store.labels_unreadable = self.store.labels, found, False
+        changed = {name for name in before.keys() | found.keys() if before.get(name) != found.get(name)}
+        for entry in list(self.store.entries.values()) if self._is_complete else ():
+            if entry.name[0] in changed and entry.kind != CONNECTION:
+                self._look(entry)
 
     # --- who may be served
 
@@ -253,15 +291,3 @@ class Scheduler:
             self.on_secret(None, body)
         for namespace, name in secrets - seen:
             self.on_secret("DELETED", {"metadata": {"namespace": namespace, "name": name}})
-
-
-def _rivals(entry: Entry, store: Store) -> list[Entry]:
-    """Find the other claims on the same name in the same Milvus."""
-    connection = store.connection_name(entry)
-    if connection is None:
-        return []
-    return [
-        other
-        for other in store.claimants(connection)
-        if other.kind == entry.kind and other.claimed_name == entry.claimed_name
-    ]

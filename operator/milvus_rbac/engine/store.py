@@ -4,137 +4,18 @@ It knows nothing of Milvus and decides nothing; it only says which resources a c
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from milvus_rbac.domain.claims import SecretVersion
-from milvus_rbac.kinds import KINDS, Claimant, MilvusConnection, MilvusUser, Resource
-from milvus_rbac.kube.cluster import FINALIZER
+from milvus_rbac.engine.entry import Entry, Name, read_entry
+from milvus_rbac.engine.tenancy import Labels, Tenancy
+from milvus_rbac.kinds import MilvusConnection
 
-Name = tuple[str, str]
-"""Namespace and name."""
-
-CLASSES: Mapping[str, type[Resource]] = {kind.__name__: kind for kind in KINDS}
 MOST_REMOVED = 10_000
 """How many objects that are gone are remembered, against late words of them."""
-RETAIN_ANNOTATION = "rbac.milvus.io/force-retain"
-RECONCILE_ANNOTATION = "rbac.milvus.io/reconcile-at"
-ROTATE_ANNOTATION = "rbac.milvus.io/rotate"
-ASKING_ANNOTATIONS = (RETAIN_ANNOTATION, RECONCILE_ANNOTATION, ROTATE_ANNOTATION)
-"""What people ask for without changing a spec."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One resource: its JSON, and what it means where it can be read."""
-
-    body: Mapping[str, Any]
-    model: Resource | None
-    """None: the spec does not fit its schema (an old object under a new CRD)."""
-    problem: str = ""
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """The JSON's metadata."""
-        metadata: Mapping[str, Any] = self.body["metadata"]
-        return metadata
-
-    @property
-    def kind(self) -> str:
-        """Which of KINDS."""
-        return str(self.body["kind"])
-
-    @property
-    def uid(self) -> str:
-        """The identity that no namesake shares."""
-        return str(self.metadata["uid"])
-
-    @property
-    def name(self) -> Name:
-        """Namespace and name."""
-        return self.metadata["namespace"], self.metadata["name"]
-
-    @property
-    def generation(self) -> int:
-        """Counts the changes of the spec."""
-        return int(self.metadata.get("generation", 0))
-
-    @property
-    def deleting(self) -> bool:
-        """Whether somebody deleted it."""
-        return "deletionTimestamp" in self.metadata
-
-    @property
-    def has_finalizer(self) -> bool:
-        """Whether the object stays until we let it go."""
-        return FINALIZER in self.metadata.get("finalizers", ())
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        """The status as last seen."""
-        return self.body.get("status") or {}
-
-    @property
-    def trigger(self) -> tuple[object, ...]:
-        """What somebody else changes when there is something to do; our own writes leave it alone."""
-        annotations = self.metadata.get("annotations") or {}
-        asked = (annotations.get(name) for name in ASKING_ANNOTATIONS)
-        return (self.generation, self.deleting, *asked)
-
-    @property
-    def rotation(self) -> str:
-        """Which rotation of a generated password is asked for; empty if none."""
-        return str((self.metadata.get("annotations") or {}).get(ROTATE_ANNOTATION, ""))
-
-    @property
-    def retain_forced(self) -> bool:
-        """Whether an annotation asks to let the resource go without touching Milvus."""
-        return (self.metadata.get("annotations") or {}).get(RETAIN_ANNOTATION) == "true"
-
-    @property
-    def connection(self) -> MilvusConnection | None:
-        """The model of a MilvusConnection."""
-        return self.model if isinstance(self.model, MilvusConnection) else None
-
-    @property
-    def claimant(self) -> Claimant | None:
-        """The model of a resource that claims something."""
-        return self.model if isinstance(self.model, Claimant) else None
-
-    @property
-    def claimed_name(self) -> str | None:
-        """The name in Milvus that the resource claims, even where the rest of it can't be read."""
-        spec = self.body.get("spec") or {}
-        names = (spec.get(field) for field in ("userName", "roleName", "groupName"))
-        return next((name for name in names if name), None)
-
-    @property
-    def secrets(self) -> Iterator[Name]:
-        """The Secrets that the resource reads."""
-        namespace = self.name[0]
-        if isinstance(self.model, MilvusUser):
-            yield namespace, self.model.spec.password_source.name
-            if self.model.spec.connection_secret is not None:
-                yield namespace, self.model.spec.connection_secret.name
-        elif isinstance(self.model, MilvusConnection):
-            yield namespace, self.model.spec.credentials_secret_ref.name
-            if self.model.spec.tls and self.model.spec.tls.ca_secret_ref:
-                yield namespace, self.model.spec.tls.ca_secret_ref.name
-
-
-def read_entry(body: Mapping[str, Any]) -> Entry:
-    """Read an object of one of KINDS; managedFields, half of its size, are dropped."""
-    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
-    slim = {**body, "metadata": metadata}
-    try:
-        return Entry(slim, CLASSES[body["kind"]].parse(slim))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return Entry(slim, None, f"{where}: {first['msg']}")
+Claimed = tuple[Name, str, str]
+"""Connection, kind and name in Milvus."""
 
 
 class Store:
@@ -148,7 +29,12 @@ class Store:
         self._by_name: dict[tuple[str, Name], str] = {}
         self._by_secret: defaultdict[Name, set[str]] = defaultdict(set)
         self._by_connection: defaultdict[Name, set[str]] = defaultdict(set)
+        self._by_claim: defaultdict[Claimed, set[str]] = defaultdict(set)
         self._secrets: dict[Name, SecretVersion] = {}
+        self.labels: Labels = {}
+        """Of the namespaces, as last read; empty while no connection needs them."""
+        self.labels_unreadable = False
+        """A connection needs them, and the operator may not read them."""
 
     def put(self, body: Mapping[str, Any], *, answered: bool = False) -> tuple[Entry, bool]:
         """Remember an object; tell whether there is something new to do for it.
@@ -172,6 +58,7 @@ class Store:
             self._by_secret[secret].add(entry.uid)
         if (connection := self.connection_name(entry)) is not None:
             self._by_connection[connection].add(entry.uid)
+            self._by_claim[connection, entry.kind, entry.claimed_name or ""].add(entry.uid)
         is_news = self._told.get(entry.uid) != entry.trigger
         if not answered:
             self._told[entry.uid] = entry.trigger
@@ -208,9 +95,25 @@ class Store:
         return (ref.namespace or entry.name[0], ref.name) if ref else self._default_connection
 
     def claimants(self, connection: Name) -> list[Entry]:
-        """List the resources that may use a MilvusConnection: those that name it, in its own namespace."""
+        """List the resources that a MilvusConnection serves."""
         named = (self.entries[uid] for uid in self._by_connection.get(connection, ()))
-        return [entry for entry in named if entry.name[0] == connection[0]]
+        tenancy = self.tenancy(connection)
+        return [
+            entry for entry in named if (tenancy.serves(entry) if tenancy else entry.name[0] == connection[0])
+        ]
+
+    def tenancy(self, connection: Name) -> Tenancy | None:
+        """Say whom a MilvusConnection serves; None when it is not there."""
+        entry = self.find(MilvusConnection.__name__, connection)
+        return Tenancy(entry, self.labels) if entry else None
+
+    def rivals(self, entry: Entry) -> list[Entry]:
+        """List the other resources that claim the same name through the same connection."""
+        connection = self.connection_name(entry)
+        if connection is None:
+            return []
+        uids = self._by_claim.get((connection, entry.kind, entry.claimed_name or ""), set()) - {entry.uid}
+        return self.known(uids)
 
     def naming(self, connection: Name) -> list[Entry]:
         """List the resources that name a MilvusConnection, wherever they are."""
@@ -241,6 +144,10 @@ class Store:
             self._by_secret[secret].discard(entry.uid)
         if (connection := self.connection_name(entry)) is not None:
             self._by_connection[connection].discard(entry.uid)
+            claimed = connection, entry.kind, entry.claimed_name or ""
+            self._by_claim[claimed].discard(entry.uid)
+            if not self._by_claim[claimed]:
+                del self._by_claim[claimed]
 
 
 def _is_older(entry: Entry, known: Entry) -> bool:

@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterable
 
 from milvus_rbac.domain.conditions import Patience, Reason, Refusal, patience
-from milvus_rbac.engine.claiming import Intents, intents_of
 from milvus_rbac.engine.connecting import Link
 from milvus_rbac.engine.connection_report import connection_conditions, connection_status
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.endpoint import endpoint
+from milvus_rbac.engine.entry import Entry, Intents, intents_of
 from milvus_rbac.engine.ledger import ready_condition
 from milvus_rbac.engine.reports import News, Report, pending_report, turn_of
-from milvus_rbac.engine.store import Entry
 from milvus_rbac.engine.tools import PATIENCE, RETRY_LATER, Tools
 from milvus_rbac.kube.errors import ClusterRefused
 
@@ -59,7 +58,14 @@ class Teller:
         features = link.features if link else None
         identity = endpoint(entry.connection.spec.uri, entry.name[0]) if entry.connection else ""
         kept = intents_of(entry.status) if intents is None else intents
-        status = connection_status(entry, identity, features, self._tools.store.claimants(entry.name), kept)
+        status = connection_status(
+            entry,
+            identity,
+            features,
+            self._tools.store.claimants(entry.name),
+            kept,
+            labels_unreadable=self._tools.store.labels_unreadable,
+        )
         conditions = connection_conditions(entry, features, refusals)
         turns = turn_of(entry, conditions[0])
         if await self._tools.ledger.write_status(entry, status, conditions):
@@ -97,4 +103,6 @@ def _is_pending(entry: Entry) -> bool:
     ready = ready_condition(entry)
     if ready is None or ready.observed_generation != entry.generation:
         return True
-    return patience(ready.reason) is Patience.WAITING
+    # Who was not permitted and has nothing may be by now: nobody could look.
+    is_let_in = ready.reason == Reason.NOT_PERMITTED and "claim" not in entry.status
+    return is_let_in or patience(ready.reason) is Patience.WAITING

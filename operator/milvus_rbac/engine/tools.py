@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from milvus_rbac.domain.claims import Kind
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.ledger import Ledger
 from milvus_rbac.engine.metrics import Metrics
-from milvus_rbac.engine.store import Entry, Store
+from milvus_rbac.engine.store import Store
 from milvus_rbac.kube.cluster import Cluster
 from milvus_rbac.kube.lease import Lease
 

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, StringConstraints, WrapValidator
 
 from milvus_rbac.domain.lower import PasswordUpdate
+from milvus_rbac.kinds.delegation import Delegation
 from milvus_rbac.kinds.names import Endpoint, HostName, MilvusName, ServerUri, Uid
 from milvus_rbac.kinds.references import CaConfigMapRef, CaSecretRef, SecretRef
 from milvus_rbac.kinds.resource import AGE, READY, REASON, Column, Resource
@@ -17,6 +18,7 @@ from milvus_rbac.kinds.status import Reason, Status, salvage
 
 MAX_FORMER_URIS = 16
 MAX_IN_FLIGHT = 1000
+MAX_DELEGATIONS = 64
 MAX_WARNINGS = 100
 MAX_WARNING_LENGTH = 2048
 
@@ -107,6 +109,9 @@ class MilvusConnectionSpec(Shape):
     OldPasswordUnknown."""
     former_uris: Annotated[tuple[ServerUri, ...], Field(max_length=MAX_FORMER_URIS)] = ()
     """Other addresses under which this same server was reached. What is owned under them stays owned."""
+    delegations: Annotated[tuple[Delegation, ...], Field(max_length=MAX_DELEGATIONS)] = ()
+    """What resources of other namespaces may claim on this Milvus: the first entry that matches a resource's namespace and
+    the name it claims decides. Without one, nothing."""
     suspend: bool = False
     """True stops all work on this Milvus and on everything that uses this connection."""
 

@@ -85,6 +85,16 @@ class Cluster:
         paths = self._scoped(_CORE, "secrets")
         return [item for path in paths for item in await self._list(path, METADATA_LIST)]
 
+    async def list_namespace_labels(self) -> dict[str, dict[str, str]]:
+        """Read the labels of all namespaces within the scope, by their names."""
+        root = f"{_CORE}/namespaces"
+        if self._namespaces is None:
+            found = await self._list(root, METADATA_LIST)
+        else:
+            each = [await self._get(f"{root}/{namespace}") for namespace in self._namespaces]
+            found = [one for one in each if one is not None]
+        return {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in found}
+
     async def get(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
         """Read one resource of our kinds as it is now."""
         return await self._get(_path(_OURS, plural, namespace, name))

@@ -1,0 +1,61 @@
+"""A Milvus that several namespaces share: those who run it, and two teams."""
+
+from typing import Any
+
+from support.operator import ACCOUNT
+from support.story import CONNECTION, Story
+
+
+class Tenants:
+    """Stories of one operator in three namespaces; the teams use the connection of the first one."""
+
+    def __init__(self, platform: Story) -> None:
+        self.platform = platform
+        self.team_a = self._team("a")
+        self.team_b = self._team("b")
+        platform.operator.stop()
+        self.start_operator()
+
+    def start_operator(self, **settings: str) -> None:
+        """Run the operator for all three."""
+        served = ",".join(one.namespace for one in (self.platform, self.team_a, self.team_b))
+        self.platform.start_operator(**{"namespaces": served, **settings})
+
+    def delegate(self, *entries: dict[str, Any]) -> None:
+        """Say what the teams may have; without `namespaces`, an entry is about the first one."""
+        named = {"namespaces": {"names": [self.team_a.namespace]}}
+        spec = {"delegations": [named | entry for entry in entries]}
+        self.platform.patch("MilvusConnection", CONNECTION, {"spec": spec})
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """How a team names the connection."""
+        return {"connectionRef": {"name": CONNECTION, "namespace": self.platform.namespace}}
+
+    def close(self) -> None:
+        """Let go of the teams' resources; the platform's story ends the operator."""
+        for operator in self.platform.operators:
+            operator.kill()
+        for team in (self.team_a, self.team_b):
+            team.operators = []
+            team.close()
+
+    def _team(self, suffix: str) -> Story:
+        platform = self.platform
+        namespace = f"{platform.namespace}-{suffix}"
+        platform.cluster.create_namespace(namespace)
+        let_in(platform, namespace)
+        team = Story(platform.cluster, namespace, platform.milvus, platform.api, platform.unique)
+        team.operators = platform.operators
+        return team
+
+
+def let_in(story: Story, namespace: str) -> None:
+    """Let the operator of a story work in another namespace, too."""
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": story.namespace}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT}
+    body = {"metadata": {"name": ACCOUNT}, "roleRef": reference, "subjects": [subject]}
+    story.cluster.call("POST", path, body)
+    user = f"system:serviceaccount:{story.namespace}:{ACCOUNT}"
+    story.cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")
