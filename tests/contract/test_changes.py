@@ -6,6 +6,7 @@ import pytest
 
 from contract.conftest import Connect
 from contract.support import PASSWORD, do, look, on_collection, on_everything, wallet
+from milvus_rbac.domain.catalogue import companions
 from milvus_rbac.domain.changes import (
     BindRole,
     CreateRole,
@@ -92,6 +93,16 @@ async def test_grants_in_a_database_that_is_not_there_are_seen_when_the_scope_na
     await do(door, CreateRole(role), GrantPrivilege(role, grant))
     assert (await look(door, role)).roles[role].grants == frozenset()
     assert (await look(door, role, grant.database)).roles[role].grants == frozenset({grant})
+
+
+async def test_what_comes_along_with_a_privilege_is_what_the_server_is_taken_to_do(
+    door: Milvus, unique: Unique
+) -> None:
+    features = await door.greet()
+    role, load = unique("role"), on_collection("Load", "orders")
+    await do(door, CreateRole(role), GrantPrivilege(role, load))
+    along = companions({load}) if features.companions else frozenset()
+    assert (await look(door, role)).roles[role].grants == frozenset({load}) | along
 
 
 async def test_companions_are_given_again_right_after_a_revoke(door: Milvus, unique: Unique) -> None:

@@ -33,7 +33,8 @@ def allows(double: DoubleThread, user: str, privilege: str, database: str, name:
 
 def gives(double: DoubleThread, role: str, privilege: str) -> bool:
     """Whether the proxies give a role a privilege anywhere."""
-    return double.ask(lambda one: one.core.proxies.gives(role, privilege))
+    policies = double.ask(lambda one: one.core.proxies.policies_of(role))
+    return any(policy[4] == privilege for policy in policies)
 
 
 def password_of(double: DoubleThread, user: str) -> str | None:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milvus_rbac.domain.catalogue import companions
 from milvus_rbac.domain.changes import Change, DropRole, DropUser, Phase, phase, takes
 from milvus_rbac.domain.claims import Adoption, Kind, Origin, WantedUser
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.domain.diff import companions
 from milvus_rbac.domain.lower import DesiredRole, lower
 from milvus_rbac.domain.state import PUBLIC_ROLE
 from milvus_rbac.milvus.port import Password

@@ -2,6 +2,7 @@
 
 import pytest
 
+from milvus_rbac.domain.catalogue import companions
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -202,3 +203,11 @@ def test_the_state_before_is_left_as_it_was() -> None:
     apply_all(BEFORE, [DropRole("reader"), DropUser("ann", frozenset())])
     assert set(BEFORE.users) == {"ann", "bob"}
     assert "reader" in BEFORE.roles
+
+
+def test_companions_come_and_go_with_their_leader_where_the_server_does_so() -> None:
+    before = State(roles={"writer": Role()})
+    given = apply(before, GrantPrivilege("writer", LOAD), with_companions=True)
+    assert given.roles["writer"].grants == frozenset({LOAD}) | companions({LOAD})
+    taken = apply(given, RevokePrivilege("writer", LOAD, frozenset({STATE})), with_companions=True)
+    assert taken.roles["writer"].grants == frozenset({STATE})

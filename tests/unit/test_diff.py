@@ -2,6 +2,7 @@
 
 import pytest
 
+from milvus_rbac.domain.catalogue import companions
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -17,7 +18,7 @@ from milvus_rbac.domain.changes import (
     UpdatePassword,
 )
 from milvus_rbac.domain.claims import Claim, Kind, Ref, WantedRole, WantedUser
-from milvus_rbac.domain.diff import companions, diff
+from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.lower import Desired, DesiredRole, DesiredUser
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 

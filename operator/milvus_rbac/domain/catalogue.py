@@ -5,11 +5,12 @@ only unknown.
 """
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from milvus_rbac.domain.state import ObjectType
+from milvus_rbac.domain.state import Grant, ObjectType
 
 
 class Level(StrEnum):
@@ -220,3 +221,14 @@ def _without_prefixes(folded: str) -> tuple[str, str, str]:
     """Milvus' own constants say PrivilegeSearch and PrivilegeGroupReadOnly; its API says Search and ReadOnly."""
     bare = folded.removeprefix("privilege")
     return folded, bare, bare.removeprefix("group")
+
+
+def companions(grants: Iterable[Grant]) -> frozenset[Grant]:
+    """Name the grants that servers since 2.3.6 give and take together with these."""
+    return frozenset(
+        Grant(grant.object_type, name, grant.database, grant.object_name)
+        for grant in grants
+        for privilege in (find(grant.privilege),)
+        if privilege is not None
+        for name in privilege.companions
+    )

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from milvus_rbac.domain.catalogue import companions
 from milvus_rbac.domain.changes import Change, ClearProxies, GrantPrivilege, RevokePrivilege
 from milvus_rbac.domain.claims import Kind
-from milvus_rbac.domain.diff import companions
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import Grant, State
 

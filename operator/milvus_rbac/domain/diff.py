@@ -101,8 +101,8 @@ def _role_changes(observed: State, name: str, desired: DesiredRole) -> Iterator[
         yield GrantPrivilege(name, grant)
     # A companion comes with its leader and is no drift. Without the leader it is taken by a call of its own, because
     # servers before 2.3.6 leave it.
-    for grant in sorted(held - wanted - companions(wanted)):
-        yield RevokePrivilege(name, grant, give_again=companions({grant}) & wanted)
+    for grant in sorted(held - wanted - catalogue.companions(wanted)):
+        yield RevokePrivilege(name, grant, give_again=catalogue.companions({grant}) & wanted)
 
 
 def _role_removal(observed: State, name: str) -> Iterator[Change]:
@@ -133,17 +133,6 @@ def _user_changes(observed: State, name: str, wanted: DesiredUser) -> Iterator[C
     # Everybody has public whether it is bound or not; binding it has no effect, nor has taking it.
     for role in sorted(held - wanted.roles - {PUBLIC_ROLE}):
         yield UnbindRole(name, role)
-
-
-def companions(grants: Iterable[Grant]) -> frozenset[Grant]:
-    """Name the grants that servers since 2.3.6 give and take together with these."""
-    return frozenset(
-        Grant(grant.object_type, name, grant.database, grant.object_name)
-        for grant in grants
-        for privilege in (catalogue.find(grant.privilege),)
-        if privilege is not None
-        for name in privilege.companions
-    )
 
 
 @dataclass(frozen=True, slots=True)

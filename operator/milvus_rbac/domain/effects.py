@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from milvus_rbac.domain.catalogue import companions
 from milvus_rbac.domain.changes import (
     AddPrivileges,
     BindRole,
@@ -25,8 +26,11 @@ from milvus_rbac.domain.changes import (
 from milvus_rbac.domain.state import Grant, PasswordVerdict, Role, State, User
 
 
-def apply(state: State, change: Change) -> State:
-    """Say what a Milvus holds after it carried out the change."""
+def apply(state: State, change: Change, *, with_companions: bool = False) -> State:
+    """Say what a Milvus holds after it carried out the change.
+
+    `with_companions` says that Load and Flush are given and taken with theirs, as by Milvus 2.3.6 and later.
+    """
     match change:
         case CreateGroup(group):
             return _with_group(state, group, frozenset())
@@ -42,9 +46,11 @@ def apply(state: State, change: Change) -> State:
         case CreateRole(role):
             return _with_role(state, role, frozenset())
         case GrantPrivilege(role, grant):
-            return _with_role(state, role, _grants(state, role) | {grant})
+            along = companions({grant}) if with_companions else frozenset()
+            return _with_role(state, role, _grants(state, role) | {grant} | along)
         case RevokePrivilege(role, grant, give_again):
-            return _with_role(state, role, (_grants(state, role) - {grant}) | give_again)
+            along = companions({grant}) if with_companions else frozenset()
+            return _with_role(state, role, (_grants(state, role) - {grant} - along) | give_again)
         case ClearProxies():
             return state  # what it takes is not in the store
         case CreateUser(user):
@@ -69,10 +75,10 @@ def apply(state: State, change: Change) -> State:
             )
 
 
-def apply_all(state: State, changes: Iterable[Change]) -> State:
+def apply_all(state: State, changes: Iterable[Change], *, with_companions: bool = False) -> State:
     """Apply changes one after the other."""
     for change in changes:
-        state = apply(state, change)
+        state = apply(state, change, with_companions=with_companions)
     return state
 
 

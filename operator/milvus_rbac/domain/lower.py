@@ -34,6 +34,8 @@ class Terms:
     """Users whose password in force is remembered and is not the wanted one."""
     words: Vocabulary = field(default_factory=Vocabulary)
     """Which names the server takes in a grant."""
+    companions: bool = False
+    """Load and Flush are given and taken with their companions."""
     databases_are_boundaries: bool = True
     """Whether a right in one database gives nothing in others (3.0)."""
 

@@ -140,7 +140,7 @@ class Aftermath:
         spec = entry.model.spec if isinstance(entry.model, MilvusUser) else None
         if spec is None or spec.connection_secret is None or played.terms.observe_only:
             return None
-        held = held_now(plan, played.result)
+        held = held_now(plan, played.result, played.terms)
         readings = played.batch.readings
         text = readings[entry.uid].password if entry.uid in readings else None
         is_in_force = isinstance(held, User) and held.password is PasswordVerdict.IN_FORCE
@@ -222,7 +222,7 @@ class Aftermath:
                 self._tools.metrics.changes.labels(label, type(change).__name__, "failed").inc()
 
 
-def lost_claims(result: Result, intended: Collection[str]) -> frozenset[str]:
+def lost_claims(result: Result, terms: Terms, intended: Collection[str]) -> frozenset[str]:
     """Name the claims (by uid) whose object somebody dropped and that were not created again.
 
     The intent of their first create is still written down, and would make ours what somebody creates under the name.
@@ -230,15 +230,15 @@ def lost_claims(result: Result, intended: Collection[str]) -> frozenset[str]:
     return frozenset(
         plan.claim.ref.uid
         for plan in result.plans
-        if not plan.claim.deleting and plan.claim.ref.uid in intended and _is_gone(plan, result)
+        if not plan.claim.deleting and plan.claim.ref.uid in intended and _is_gone(plan, result, terms)
     )
 
 
-def _is_gone(plan: ClaimPlan, result: Result) -> bool:
+def _is_gone(plan: ClaimPlan, result: Result, terms: Terms) -> bool:
     if any(isinstance(change, DropUser) for change in result.outcome.done[plan.claim.ref.uid]):
         return True  # expired
     is_unseen = plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable
-    return plan.claim.origin is not None and not is_unseen and held_now(plan, result) is None
+    return plan.claim.origin is not None and not is_unseen and held_now(plan, result, terms) is None
 
 
 def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:

@@ -288,7 +288,7 @@ class Corridor:
         )
         try:
             result = await run_round(work, link.milvus, books, self._may_write)
-            self._withdrawn |= lost_claims(result, site.intents)
+            self._withdrawn |= lost_claims(result, work.terms, site.intents)
             await self._aftermath.settle(Played(result, batch, work.terms, site))
         finally:
             self._withdrawn |= refused_creates(work.outcome, site.intents)

@@ -76,7 +76,7 @@ def report(
     """Say what is true of a resource that is not being deleted; `unbound` is why its application's Secret is not right."""
     uid, name, outcome = entry.uid, plan.claim.object_name, result.outcome
     done = outcome.done[uid]
-    held = held_now(plan, result)
+    held = held_now(plan, result, terms)
     refusals = _refusals(plan, outcome, terms)
     if unbound is not None:
         refusals = (*refusals, unbound)
@@ -121,7 +121,7 @@ def should_retry(outcome: Outcome, uid: str) -> bool:
     )
 
 
-def held_now(plan: ClaimPlan, result: Result) -> Held | None:
+def held_now(plan: ClaimPlan, result: Result, terms: Terms) -> Held | None:
     """Work out what the server holds of one claim now, without copying the whole of it."""
     claim, observed = plan.claim, result.observed
     name, done = claim.object_name, result.outcome.done[claim.ref.uid]
@@ -135,7 +135,8 @@ def held_now(plan: ClaimPlan, result: Result) -> Held | None:
             return replace(now, hash_digest=seen.hash_digest)
         case Kind.ROLE:
             role = observed.roles.get(name)
-            return apply_all(State(roles={name: role} if role else {}), done).roles.get(name)
+            before = State(roles={name: role} if role else {})
+            return apply_all(before, done, with_companions=terms.companions).roles.get(name)
         case Kind.GROUP:
             group = observed.groups.get(name)
             groups = {} if group is None else {name: group}

@@ -108,9 +108,9 @@ class Proxies:
             for policy in self._policies
         )
 
-    def gives(self, role: str, privilege: str) -> bool:
-        """Tell whether a role has a privilege anywhere."""
-        return any((policy[0], policy[4]) == (role, privilege) for policy in self._policies)
+    def policies_of(self, role: str) -> set[Policy]:
+        """Give what they let the users of a role do."""
+        return {policy for policy in self._policies if policy[0] == role}
 
     def judged_in(self, privilege: str, header: str, named: str) -> str:
         """Say in which database a request is judged."""
