@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test, initialize, precondition, rule
 
 from support.double.faults import Trouble
 from support.turmoil import GROUPED, SINGLE, World, invite_strangers
@@ -17,7 +17,7 @@ from .test_dresses import DRESSES
 USERS, ROLES, GROUPS = (st.sampled_from([f"{kind}{number}" for number in (1, 2)]) for kind in "urg")
 PRIVILEGES = st.frozensets(st.sampled_from(["Search", "Query", "Load", "Insert"]), min_size=1, max_size=3)
 TROUBLES = st.sampled_from([Trouble.REFUSED, Trouble.REPLY_LOST, Trouble.NOT_READY])
-TALES = int(os.environ.get("TALES", "2"))
+TALES = int(os.environ.get("TALES", "4"))
 """How many are told of each version."""
 STEPS = 14
 
@@ -28,6 +28,15 @@ class Turmoil(RuleBasedStateMachine):
     def __init__(self, world: World) -> None:
         super().__init__()
         self.world = world
+
+    @initialize(rights=st.frozensets(st.sampled_from(sorted(SINGLE)), max_size=2), settled=st.booleans())
+    def there_is_something(self, rights: frozenset[str], settled: bool) -> None:
+        if self.world.has_groups:
+            self.world.put_group("g1", frozenset({"Search", "Query", "Load"}))
+        self.world.put_role("r1", rights | ({"g1"} if self.world.has_groups else set()))
+        self.world.put_user("u1", frozenset({"r1"}))
+        if settled:
+            self.world.settle()
 
     @rule(name=USERS, roles=st.frozensets(ROLES, max_size=2))
     def a_user(self, name: str, roles: frozenset[str]) -> None:

@@ -90,7 +90,8 @@ class World:
     suspended: set[tuple[str, str]] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
     """What happened, for whoever reads of a failure."""
-    is_down: bool = False
+    failure: str = ""
+    """What was wrong once: whoever tells the same again need not wait for it."""
 
     # --- what people do
 
@@ -173,6 +174,7 @@ class World:
 
     def settle(self) -> None:
         """Let everything come to rest, and compare."""
+        assert not self.failure, self.failure
         self.calm()
         for kind, name in sorted(self.suspended):
             if name in self._wanted(kind):
@@ -183,7 +185,8 @@ class World:
         while complaints := self._complaints():
             if time.monotonic() > deadline:
                 happened, wrong = "\n".join(self.told), "\n".join(complaints)
-                raise AssertionError(f"{wrong}\nwhat happened:\n{happened}\n{self.story.operator.trace()}")
+                self.failure = f"{wrong}\nwhat happened:\n{happened}\n{self.story.operator.trace()}"
+                raise AssertionError(self.failure)
             time.sleep(0.2)
 
     def clear(self) -> None:
