@@ -8,11 +8,13 @@ import pytest
 
 from support.double import ServerSettings
 from support.double.thread import DoubleThread
+from support.served import Server
 from support.story import Story
 from support.wide import WideStory
 from testbed.api_forwarder import ApiForwarder
 from testbed.cluster import Cluster
 from testbed.control_plane import ControlPlane
+from testbed.milvus import MilvusServer
 from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
 
@@ -62,6 +64,8 @@ def wide(
 
 
 DressUp = Callable[..., tuple[Story, DoubleThread]]
+SetOut = Callable[[str], tuple[Story, Server]]
+REAL = "a real 2.3.5"
 ROOM = ServerSettings(max_user_num=2000, max_role_num=500, proxy_delay=0.002)
 
 
@@ -80,5 +84,32 @@ def dress_up(
             story.connection(**spec)
             story.start_operator()
             return story, double
+
+        yield begin
+
+
+@pytest.fixture
+def set_out(
+    dress_up: DressUp,
+    fresh_milvus: Callable[..., MilvusServer],
+    control_plane: Cluster,
+    namespace: str,
+    api_forwarder: ApiForwarder,
+    unique: Unique,
+) -> Iterator[SetOut]:
+    """Begins a story on a double of some version, or on a real Milvus of its own: the same resources must do."""
+    with ExitStack() as stack:
+
+        def begin(dress: str) -> tuple[Story, Server]:
+            if dress != REAL:
+                return dress_up(dress)
+            milvus = fresh_milvus()
+            forwarder = stack.enter_context(MilvusForwarder(milvus.port))
+            admin = stack.enter_context(milvus.admin())
+            story = Story(control_plane, namespace, forwarder, api_forwarder, unique)
+            stack.callback(story.close)
+            story.connection()
+            story.start_operator()
+            return story, admin
 
         yield begin

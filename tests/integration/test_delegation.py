@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from support.double.store import Account, Kept
 from support.double.thread import DoubleThread
-from support.story import PLURALS
+from support.served import held, lets_in, make_databases, roles, roles_of, users
+from support.story import PLURALS, Story
 from support.tenants import Tenants
 
-from .conftest import DressUp
-from .test_dresses import DRESSES, GROUPS, held, password_of
+from .conftest import REAL, DressUp, SetOut
+from .test_dresses import DRESSES, GROUPS, password_of
 
 PASSWORD = "correct-horse-1"  # noqa: S105 - a test's
 ENTRY: dict[str, Any] = {
@@ -30,31 +32,40 @@ Invite = Callable[..., tuple[Tenants, DoubleThread]]
 
 
 @pytest.fixture
-def invite(dress_up: DressUp) -> Iterator[Invite]:
-    """Lets two teams use a Milvus of some version."""
-    invited: list[Tenants] = []
+def hosts() -> Iterator[Callable[[Story], Tenants]]:
+    """Lets two teams into stories."""
+    with ExitStack() as stack:
+
+        def host(story: Story) -> Tenants:
+            tenants = Tenants(story)
+            stack.callback(tenants.close)
+            return tenants
+
+        yield host
+
+
+@pytest.fixture
+def invite(dress_up: DressUp, hosts: Callable[[Story], Tenants]) -> Invite:
+    """Lets two teams use the double of a Milvus of some version."""
 
     def begin(dress: str, *entries: dict[str, Any]) -> tuple[Tenants, DoubleThread]:
         story, double = dress_up(dress)
-        double.ask(lambda one: one.core.store.databases.update(a={}, b={}))
-        tenants = Tenants(story)
-        invited.append(tenants)
+        make_databases(double, "a", "b")
+        tenants = hosts(story)
         tenants.delegate(*(entries or (ENTRY,)))
         return tenants, double
 
-    yield begin
-    for tenants in invited:
-        tenants.close()
+    return begin
 
 
-def roles_of(double: DoubleThread, user: str) -> set[str]:
-    """The roles of a user, as the server has them."""
-    return double.ask(lambda one: set(one.core.store.users[user].roles))
-
-
-@pytest.mark.parametrize("dress", DRESSES)
-def test_a_team_has_what_is_delegated_and_loses_what_is_not_any_more(invite: Invite, dress: str) -> None:
-    tenants, double = invite(dress)
+@pytest.mark.parametrize("dress", [*DRESSES, REAL])
+def test_a_team_has_what_is_delegated_and_loses_what_is_not_any_more(
+    set_out: SetOut, hosts: Callable[[Story], Tenants], dress: str
+) -> None:
+    story, server = set_out(dress)
+    make_databases(server, "a", "b")
+    tenants = hosts(story)
+    tenants.delegate(ENTRY)
     team, platform, ref = tenants.team_a, tenants.platform, tenants.connection
     platform.role("shared", "shared", {"privileges": ["Query"], "database": "a"})
     team.password("app", PASSWORD)
@@ -62,33 +73,34 @@ def test_a_team_has_what_is_delegated_and_loses_what_is_not_any_more(invite: Inv
     team.user("app", "a_app", "a_reader", "shared", **ref)
     team.wait_ready("MilvusRole", "reader")
     team.wait_ready("MilvusUser", "app")
-    assert held(double, "a_reader") == {SEARCH, INSERT}
-    assert roles_of(double, "a_app") == {"a_reader", "shared"}
+    assert held(server, "a_reader") == {SEARCH, INSERT}
+    assert roles_of(server, "a_app") == {"a_reader", "shared"}
 
     tenants.delegate(ENTRY | {"privileges": ["Search"], "roles": []})
     refused = team.wait_reason("MilvusRole", "reader", "NotPermitted")
     assert "spec.grants[0]: the privilege Insert" in refused["message"]
     team.wait_reason("MilvusUser", "app", "NotPermitted")
-    assert held(double, "a_reader") == {SEARCH}
-    assert roles_of(double, "a_app") == {"a_reader"}
+    assert held(server, "a_reader") == {SEARCH}
+    assert roles_of(server, "a_app") == {"a_reader"}
 
     # The whole entry goes; a pause keeps nothing, and the password is left alone.
     team.patch("MilvusRole", "reader", {"spec": {"suspend": True}})
     team.patch("MilvusUser", "app", {"spec": {"suspend": True}})
     tenants.delegate()
     team.wait(
-        lambda: (held(double, "a_reader"), roles_of(double, "a_app")) == (set(), set()), "all of it taken"
+        lambda: (held(server, "a_reader"), roles_of(server, "a_app")) == (set(), set()), "all of it taken"
     )
     team.password("app", "correct-horse-2")
     team.wait_reason("MilvusRole", "reader", "NotPermitted")
-    assert password_of(double, "a_app") == PASSWORD
+    assert lets_in(server, "a_app", PASSWORD)
 
     # It comes back with the entry, and what is there can be deleted without one.
     tenants.delegate(ENTRY)
     for kind, name in (("MilvusRole", "reader"), ("MilvusUser", "app")):
         team.patch(kind, name, {"spec": {"suspend": False}})
         team.wait_ready(kind, name)
-    assert (held(double, "a_reader"), password_of(double, "a_app")) == ({SEARCH, INSERT}, "correct-horse-2")
+    assert held(server, "a_reader") == {SEARCH, INSERT}
+    assert lets_in(server, "a_app", "correct-horse-2")
     assert "DeleteCredential" not in team.written
     tenants.delegate()
     team.wait_reason("MilvusUser", "app", "NotPermitted")
@@ -96,8 +108,8 @@ def test_a_team_has_what_is_delegated_and_loses_what_is_not_any_more(invite: Inv
         team.patch(kind, name, {"spec": {"deletionPolicy": "Retain"}})
         team.delete(kind, name)
         team.wait_gone(kind, name)
-    assert double.ask(lambda one: set(one.core.store.users)) == {"root"}
-    assert "a_reader" not in double.ask(lambda one: set(one.core.store.roles))
+    assert users(server) == {"root"}
+    assert "a_reader" not in roles(server)
 
 
 def attempts(dress: str, ref: dict[str, Any]) -> dict[tuple[str, str], tuple[dict[str, Any], str]]:
@@ -139,7 +151,7 @@ def attempts(dress: str, ref: dict[str, Any]) -> dict[tuple[str, str], tuple[dic
     ):
         spec = {"roleName": role_name, "adoption": "Always", "grants": []}
         tries["MilvusRole", name] = (spec, reason)
-    for name, user_name, roles, reason in (
+    for name, user_name, wanted, reason in (
         ("foreign-user", "b_app", [], "NotPermitted"),
         ("root", "root", [], "ReservedName"),
         ("taken", "a_taken", [], "Conflict"),
@@ -150,7 +162,7 @@ def attempts(dress: str, ref: dict[str, Any]) -> dict[tuple[str, str], tuple[dic
     ):
         spec = {
             "userName": user_name,
-            "roles": roles,
+            "roles": wanted,
             "adoption": "Always",
             "passwordSecretRef": {"name": "app"},
         }

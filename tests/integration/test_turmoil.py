@@ -120,6 +120,6 @@ def test_whatever_happens_milvus_is_as_asked_in_the_end_and_every_status_is_true
     )
     try:
         seed(int(os.environ.get("SEED", DRESSES.index(dress))))(tell)()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it was, what was wrong first is told
         # The world is not as it was before the tale, so Hypothesis may only say that it fails in another way now.
         raise AssertionError(world.failure or error) from None
