@@ -44,6 +44,7 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
         "connections",
         "a_ninth_role_says_which_limit_to_raise_and_is_made_when_there_is_room",
     ),
+    Reason.PASSWORD_TOO_WEAK: ("zilliz", "users_have_what_the_cloud_gives_and_are_told_what_it_does_not"),
     Reason.OLD_PASSWORD_UNKNOWN: (
         "passwords",
         "with_in_place_a_user_whose_old_password_is_unknown_is_left_alone",

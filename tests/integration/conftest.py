@@ -9,7 +9,7 @@ import pytest
 from support.double import ServerSettings
 from support.double.thread import DoubleThread
 from support.served import Server
-from support.story import Story
+from support.story import ADMIN_SECRET, Story
 from support.wide import WideStory
 from testbed.api_forwarder import ApiForwarder
 from testbed.cluster import Cluster
@@ -76,12 +76,16 @@ def dress_up(
     """Begins a story, with operator and connection, on a double of a Milvus of another version."""
     with ExitStack() as stack:
 
-        def begin(dress: str, settings: ServerSettings = ROOM, **spec: Any) -> tuple[Story, DoubleThread]:
+        def begin(
+            dress: str, settings: ServerSettings = ROOM, token: str = "", **spec: Any
+        ) -> tuple[Story, DoubleThread]:
             double = stack.enter_context(DoubleThread(dress, settings))
             forwarder = stack.enter_context(MilvusForwarder(double.port))
             story = Story(control_plane, namespace, forwarder, api_forwarder, unique)
             stack.callback(story.close)
-            story.connection(**spec)
+            if token:
+                story.secret(ADMIN_SECRET, {"token": token})
+            story.connection(password=None if token else "Milvus", **spec)
             story.start_operator()
             return story, double
 

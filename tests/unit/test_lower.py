@@ -246,3 +246,11 @@ class TestUsers:
         desired = lowered(user(rotated=rotated), replace(TERMS, authorization=authorization))
         assert isinstance(desired.state, DesiredUser)
         assert desired.state.assume_refused is outdated, reason
+
+
+@pytest.mark.parametrize(("cloud", "is_refused"), [(True, True), (False, False)])
+def test_the_built_in_roles_of_the_cloud_are_reserved_there(cloud: bool, is_refused: bool) -> None:
+    one = Claim(Ref(Kind.ROLE, "ns", "rw", "u"), "db_rw", WantedRole(()), "")
+    (desired,) = lower([(one, None)], Terms(cloud=cloud))
+    assert (desired.state is None) is is_refused
+    assert [refusal.reason for refusal in desired.refusals] == [Reason.RESERVED_NAME] * is_refused

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     SECRET_TRAILING_NEWLINE = "SecretTrailingNewline"
     PASSWORD_TOO_SHORT = "PasswordTooShort"
     PASSWORD_TOO_LONG = "PasswordTooLong"
+    PASSWORD_TOO_WEAK = "PasswordTooWeak"
     UNKNOWN_PRIVILEGE = "UnknownPrivilege"
     INVALID_SCOPE = "InvalidScope"
     INVALID_NAME = "InvalidName"

@@ -10,7 +10,7 @@ from milvus_rbac.domain.changes import PasswordMeans
 from milvus_rbac.domain.claims import Claim, GrantRow, WantedGroup, WantedRole, WantedUser, not_permitted
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.scopes import Vocabulary
-from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, State, User
+from milvus_rbac.domain.state import CLOUD_ROLES, PUBLIC_ROLE, Grant, State, User
 
 
 class PasswordUpdate(StrEnum):
@@ -34,6 +34,8 @@ class Terms:
     """Users whose password in force is remembered and is not the wanted one."""
     words: Vocabulary = field(default_factory=Vocabulary)
     """Which names the server takes in a grant."""
+    cloud: bool = False
+    """The server is Zilliz Cloud."""
     companions: bool = False
     """Load and Flush are given and taken with their companions."""
     databases_are_boundaries: bool = True
@@ -124,6 +126,11 @@ class _Place:
         if not claim.is_permitted:
             return self._take_back(claim)
         match claim.wanted:
+            case WantedRole() if self.terms.cloud and claim.object_name in CLOUD_ROLES:
+                message = (
+                    f"spec.roleName: {claim.object_name} is built into Zilliz Cloud; choose another name."
+                )
+                return Desired(claim, None, (Refusal(Reason.RESERVED_NAME, message),))
             case WantedRole(rows):
                 return _lower_role(claim, rows, self.words, self.terms)
             case WantedUser():

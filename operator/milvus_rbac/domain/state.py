@@ -15,6 +15,9 @@ PUBLIC_ROLE = "public"
 BUILTIN_ROLES = frozenset({ADMIN_ROLE, PUBLIC_ROLE})
 """Roles that every server has; they can neither be created nor dropped."""
 
+CLOUD_ROLES = frozenset({"db_admin", "db_rw", "db_ro"})
+"""Roles that Zilliz Cloud has beside them."""
+
 ROOT_USER = "root"
 ZILLIZ_ADMIN = "db_admin"
 """What Zilliz Cloud has instead of root."""

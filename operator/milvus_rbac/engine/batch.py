@@ -128,6 +128,7 @@ def terms_of(connection: MilvusConnection, link: Link, batch: Batch, superuser: 
             wildcard_breaks=link.features.wildcard_breaks,
             claimed=batch.claimed_groups,
         ),
+        cloud=link.features.cloud,
         companions=link.features.companions,
         databases_are_boundaries=link.features.databases_are_boundaries,
     )

@@ -18,9 +18,10 @@ from milvus_rbac.kinds.connection import Mode
 from milvus_rbac.kube.cluster import Cluster
 from milvus_rbac.kube.errors import ClusterRefused
 from milvus_rbac.milvus.client import MilvusClient, bootstrap
-from milvus_rbac.milvus.port import Address, Credentials, Features, Milvus
+from milvus_rbac.milvus.port import Address, Credentials, Features, Milvus, Password
 
 USERNAME_KEY = "username"
+TOKEN_KEY = "token"  # noqa: S105 - the name of the key
 PASSWORD_KEY = "password"  # noqa: S105 - the name of the key
 
 
@@ -127,6 +128,9 @@ class Connector:
     async def _read_credentials(self, entry: Entry, connection: MilvusConnection) -> Credentials:
         namespace, name = entry.name[0], connection.spec.credentials_secret_ref.name
         secret = await self._cluster.get_secret(namespace, name)
+        token = read_key(secret or {}, TOKEN_KEY)
+        if token is not None:
+            return _parse_token(token, namespace, name)
         reading = read_password(secret, namespace, name, PASSWORD_KEY)
         username = read_key(secret or {}, USERNAME_KEY)
         refusal = reading.refusal or _check_username(username, namespace, name)
@@ -157,6 +161,15 @@ class Connector:
             value = None if text is None else str(text).encode()
             return _found(config is not None, value, f"{field} {namespace}/{map_ref.name}", map_ref.key)
         return None
+
+
+def _parse_token(token: bytes, namespace: str, name: str) -> Credentials:
+    refusal = passwords.check_text(token, f"Key {TOKEN_KEY} of Secret {namespace}/{name}")
+    if refusal is not None:
+        raise Refused(refusal.reason, f"spec.credentialsSecretRef: {refusal.message}")
+    # With a colon it is a user and its password, as pymilvus takes it; without, an API key.
+    first, colon, rest = token.decode().partition(":")
+    return Credentials(first, Password(rest)) if colon else Credentials("", Password(first))
 
 
 def _check_username(username: bytes | None, namespace: str, name: str) -> Refusal | None:

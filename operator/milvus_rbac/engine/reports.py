@@ -212,7 +212,7 @@ def _refusal_of(change: Change, error: MilvusRbacError) -> Refusal:
     return replace(refusal, message=f"{where}: {refusal.message}" if where else refusal.message)
 
 
-_ABOUT_PASSWORDS = {Reason.PASSWORD_TOO_SHORT, Reason.PASSWORD_TOO_LONG}
+_ABOUT_PASSWORDS = {Reason.PASSWORD_TOO_SHORT, Reason.PASSWORD_TOO_LONG, Reason.PASSWORD_TOO_WEAK}
 _ABOUT_THE_SPEC = {
     Reason.INVALID_NAME,
     Reason.INVALID_SCOPE,

@@ -80,7 +80,8 @@ class MilvusConnectionSpec(Shape):
     http and 443 for https. Host and port are the server's identity; see formerUris before changing them."""
     credentials_secret_ref: SecretRef
     """The Secret with the account that the operator works with: keys `username` and `password`, as in a Secret of type
-    kubernetes.io/basic-auth. The account must be allowed to manage users and roles."""
+    kubernetes.io/basic-auth, or `token` with an API key of Zilliz Cloud. The account must be allowed to manage users and
+    roles."""
     bootstrap: bool = False
     """True for a server that was never set up: if root still has the password Milvus is installed with, it is changed to
     the Secret's. The Secret's username must be root."""

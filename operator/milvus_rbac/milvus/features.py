@@ -14,6 +14,7 @@ from milvus_rbac.domain.state import (
     DEFAULT_DATABASE,
     PUBLIC_ROLE,
     ROOT_USER,
+    ZILLIZ_ADMIN,
     Grant,
     PasswordVerdict,
 )
@@ -60,12 +61,14 @@ async def learn(session: Session, own: Credentials) -> Features:
     """Ask a server what it is, after a login that proves the account."""
     version = await session.log_in()
     parsed = parse_version(version)
-    sees_users = await _sees_users(session)
+    users = await _users(session)
+    session.cloud = cloud = ZILLIZ_ADMIN in users and ROOT_USER not in users
     authorization = await _checks_logins(session)
     known, groups = await _privilege_groups(session, parsed)
     found = Features(
         version=version,
         authorization=authorization,
+        cloud=cloud,
         root_password_is_default=await _root_is_open(session, own, authorization),
         # A build without a stamp is taken to be newer than January 2024: believing in companions that are not there
         # leaves rights that were granted by name, not believing in those that are there would fight the server.
@@ -76,8 +79,9 @@ async def learn(session: Session, own: Credentials) -> Features:
         wildcard_breaks=parsed is not None
         and any(first <= parsed < after for first, after in _WILDCARD_BREAKS),
     )
-    if not authorization or (own.username == ROOT_USER and sees_users):
-        return found  # root's power is its name, except with rootShouldBindRole
+    # Root's power is its name, except with rootShouldBindRole; whose an API key is, nobody can ask.
+    if not authorization or cloud or not own.username or (own.username == ROOT_USER and users):
+        return found
     return await _with_missing(session, own.username, found, groups)
 
 
@@ -92,15 +96,14 @@ def _is_at_least(version: str, wanted: tuple[int, ...], *, unknown: bool) -> boo
     return unknown if parsed is None else parsed >= wanted
 
 
-async def _sees_users(session: Session) -> bool:
-    """Read something that needs the coordinator: GetVersion answers before Milvus is ready."""
+async def _users(session: Session) -> frozenset[str]:
+    """Read the users, which needs the coordinator: GetVersion answers before Milvus is ready. None where that is forbidden."""
     try:
-        await session.read("ListCredUsers", requests.all_users())
+        return frozenset((await session.read("ListCredUsers", requests.all_users())).usernames)
     except Refused as error:
         if error.refusal.reason is Reason.MISSING_PRIVILEGES:
-            return False
+            return frozenset()
         raise
-    return True
 
 
 async def _checks_logins(session: Session) -> bool:
@@ -120,7 +123,7 @@ async def _root_is_open(session: Session, own: Credentials, authorization: bool)
     if own == DEFAULT_ROOT:
         return True
     # As root with another password there is nothing to try; with authorization off nothing would be proven.
-    if own.username == ROOT_USER or not authorization:
+    if own.username == ROOT_USER or not own.username or not authorization:
         return False
     return await try_login(session, DEFAULT_ROOT) is PasswordVerdict.IN_FORCE
 

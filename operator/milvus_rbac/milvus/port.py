@@ -39,7 +39,14 @@ class Credentials:
     """The operator's own account on a server."""
 
     username: str
+    """Empty for an API key of Zilliz Cloud, which is the password then: nobody knows whose it is."""
     password: Password
+
+    @property
+    def token(self) -> str:
+        """What Milvus wants to see with every call; to be sent, and not to be shown."""
+        text = self.password.reveal()
+        return f"{self.username}:{text}" if self.username else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,8 @@ class Features:
     useful_privileges: Sequence[str] = ()
     """Privileges that it lacks too, and can do without: no privilege groups can be managed, or reading takes more calls."""
     root_password_is_default: bool = False
+    cloud: bool = False
+    """Zilliz Cloud: db_admin in the place of root, and much that only a support ticket turns on."""
     companions: bool = False
     """Load and Flush come with companions (Milvus 2.3.6 and later)."""
     privilege_groups: bool = False

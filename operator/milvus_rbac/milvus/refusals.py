@@ -37,6 +37,15 @@ def from_status(status: Any) -> MilvusRbacError:
     return InternalError(f"Milvus answered {status.error_code}/{status.code}: {clip(reason)}")
 
 
+def unsupported_by_cloud(status: Any) -> Refused:
+    """Say what Zilliz Cloud does not do: in its own words, for they are not documented."""
+    return Refused(
+        Reason.UNSUPPORTED_BY_SERVER,
+        f"Zilliz Cloud refuses it ({clip(status.reason)}): single privileges and privilege groups of one's own need a "
+        "support ticket there; the nine built-in groups do not.",
+    )
+
+
 def clip(text: str) -> str:
     """Cut a server's text to what fits a status message, on one line."""
     line = " ".join(text.split())
@@ -84,6 +93,13 @@ def _password_length(match: re.Match[str]) -> MilvusRbacError:
 def _password_beyond_bcrypt(match: re.Match[str]) -> MilvusRbacError:
     # Servers before 2.4.18 say 256 and fail on what bcrypt takes.
     return Refused(Reason.PASSWORD_TOO_LONG, f"Milvus takes passwords of at most {match['high']} bytes.")
+
+
+def _password_too_weak(_: re.Match[str]) -> MilvusRbacError:
+    return Refused(
+        Reason.PASSWORD_TOO_WEAK,
+        "This Milvus takes passwords with three of upper case letters, lower case letters, digits and other characters.",
+    )
 
 
 def _invalid_name(match: re.Match[str]) -> MilvusRbacError:
@@ -168,6 +184,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], MilvusRbacE
         (r"old password not correct", _old_password),
         (r"invalid password length.*\[(?P<length>\d+) out of range (?P<low>\d+) <= value <= (?P<high>\d+)", _password_length),
         (r"bcrypt: password length exceeds (?P<high>\d+) bytes", _password_beyond_bcrypt),
+        (r"password must contain", _password_too_weak),  # Zilliz Cloud
         (r"it has privileges", _still_granted),
         (r"privilege group \[(?P<group>[^\]]*)\] is used by role \[(?P<role>[^\]]*)\]", _in_use),
         (r"there is no (?P<what>privilege group) name \[", _not_found),  # before the next: that one is about members

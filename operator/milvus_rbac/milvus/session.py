@@ -5,7 +5,7 @@ import base64
 from typing import Any, Final, Self
 
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.errors import Unreachable
+from milvus_rbac.errors import InternalError, Unreachable
 from milvus_rbac.milvus import refusals, translate
 from milvus_rbac.milvus.endpoint import Endpoint, open_channel, speaks_tls
 from milvus_rbac.milvus.port import WRITE_SECONDS, Credentials
@@ -20,8 +20,9 @@ class Session:
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
         self.endpoint = endpoint
-        token = encode(f"{credentials.username}:{credentials.password.reveal()}")
-        self._metadata = (("authorization", token),)
+        self._metadata = (("authorization", encode(credentials.token)),)
+        self.cloud = False
+        """The other side is Zilliz Cloud, whose refusals are nowhere written down."""
         self._channel = open_channel(endpoint)
         self._stub = MilvusServiceStub(self._channel)
         self._closed = False
@@ -90,7 +91,10 @@ class Session:
             raise
         status = getattr(reply, "status", reply)
         if status.error_code or status.code:
-            raise refusals.from_status(status)
+            refused = refusals.from_status(status)
+            if self.cloud and isinstance(refused, InternalError):
+                raise refusals.unsupported_by_cloud(status)
+            raise refused
         return reply
 
 
