@@ -60,6 +60,7 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
         "connections",
         "what_the_account_lacks_is_still_all_named_when_resources_wait_for_it",
     ),
+    Reason.KNOWN_WEAKNESS: ("dresses", "what_is_known_to_be_wrong_with_a_version_is_a_warning"),
     Reason.NO_DEFAULT_CONNECTION: (
         "connections",
         "without_a_connection_ref_and_without_a_default_nothing_is_done",

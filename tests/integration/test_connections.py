@@ -104,8 +104,7 @@ def counts(story: Story) -> tuple[int, int, int]:
 
 def test_the_password_that_every_milvus_starts_with_is_a_warning(story: Story) -> None:
     story.wait_ready("MilvusConnection", CONNECTION)
-    (warning,) = warnings(story)
-    assert "root" in warning
+    (warning,) = (one for one in warnings(story) if "root" in one)
     assert "spec.bootstrap" in warning
 
 
@@ -119,7 +118,7 @@ def test_bootstrap_gives_root_of_a_fresh_server_the_secrets_password(
         stage.wait_ready("MilvusConnection", CONNECTION)
         assert admin.login_works("root", NEW_ROOT)
         assert not admin.login_works("root", "Milvus")
-        assert warnings(stage) == []
+        assert not any("root" in one for one in warnings(stage))
         role = stage.unique("role")
         stage.role("reader", role)
         stage.wait_ready("MilvusRole", "reader")

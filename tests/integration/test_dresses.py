@@ -417,3 +417,51 @@ def test_a_thousand_users_and_fifty_roles_cost_one_call_to_look_at_again(dress_u
     assert len(calls) <= known + 3
     assert {one["metadata"]["resourceVersion"] for one in story.resources("milvususers")} == versions
     assert double.ask(lambda one: one.core.hashed) == hashed
+
+
+@pytest.mark.parametrize(
+    ("dress", "known"),
+    [
+        (REAL, ["CVE-2025-64513", "CVE-2026-26190"]),
+        ("2.5", ["CVE-2025-64513", "CVE-2026-26190"]),
+        ("2.6", []),
+    ],
+)
+def test_what_is_known_to_be_wrong_with_a_version_is_a_warning(
+    set_out: SetOut, dress: str, known: list[str]
+) -> None:
+    story, _ = set_out(dress)
+    status = story.wait_ready("MilvusConnection", "prod")["status"]
+    found = [one["message"] for one in status.get("warnings", ()) if one["reason"] == "KnownWeakness"]
+    assert len(found) == len(known)
+    assert all(name in message for name, message in zip(known, found, strict=True))
+
+
+def test_a_server_older_than_all_that_is_known_is_refused(dress_up: DressUp) -> None:
+    story, double = dress_up("2.2")
+    story.role("reader", "reader", {"privileges": ["Search"]})
+    refused = story.wait_reason("MilvusConnection", "prod", "UnsupportedByServer")
+    assert "v2.2.16" in refused["message"]
+    assert "2.3" in refused["message"]
+    story.wait_reason("MilvusRole", "reader", "WaitingForConnection")
+    assert roles(double) == {"admin", "public"}
+
+
+def test_a_server_that_is_nearly_full_is_a_warning(dress_up: DressUp) -> None:
+    story, _ = dress_up("3.0")
+    for number in range(6):
+        story.role(f"r{number}", f"r{number}")
+
+    def said() -> list[str]:
+        status = (story.get("MilvusConnection", "prod") or {})["status"]
+        return [one["message"] for one in status.get("warnings", ()) if one["reason"] == "LimitReached"]
+
+    story.wait_ready("MilvusRole", "r5")
+    story.reconcile("MilvusConnection", "prod")
+    story.wait_ready("MilvusConnection", "prod")
+    assert said() == []
+    story.role("r6", "r6")
+    story.wait_ready("MilvusRole", "r6")
+    story.reconcile("MilvusConnection", "prod")
+    story.wait(lambda: len(said()) == 1, "a warning", see=said)
+    assert "proxy.maxRoleNum" in said()[0]

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TLS_MISMATCH = "TLSMismatch"
     AUTHORIZATION_OFF = "AuthorizationOff"
     MISSING_PRIVILEGES = "MissingPrivileges"
+    KNOWN_WEAKNESS = "KnownWeakness"
     NO_DEFAULT_CONNECTION = "NoDefaultConnection"
     SUSPENDED = "Suspended"
     EXPIRED = "Expired"

@@ -20,6 +20,7 @@ from milvus_rbac.domain.plan import CREATES, ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.engine.batch import Batch, Site
 from milvus_rbac.engine.claiming import expiry
+from milvus_rbac.engine.connection_report import Crowd
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.own_secrets import OwnSecrets
@@ -80,6 +81,7 @@ class Aftermath:
         """Do everything that follows from what a round did."""
         result, batch, site = played.result, played.batch, played.site
         self._count(result, "/".join(site.connection))
+        self._teller.crowd = Crowd(len(result.observed.users), len(result.observed.roles))
         for plan in result.plans:
             self._learn(plan, result, batch)
         self._retry_failures(result)

@@ -1,16 +1,31 @@
 """Say what is true of a MilvusConnection. Writes nothing."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from milvus_rbac.domain.claims import Kind
 from milvus_rbac.domain.conditions import Condition, Reason, Refusal, summarize_ready
 from milvus_rbac.engine.entry import Entry, Intents
-from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.milvus.port import Features
+from milvus_rbac.milvus.weaknesses import weaknesses_of
 
 MOST_INTENTS = 1000
+MOST_USERS, MOST_ROLES = 100, 10
+"""What every Milvus takes unless it is told otherwise; root, admin and public are counted."""
+NEARLY = 0.9
+
+Caution = Mapping[str, str]
+"""A warning of the status: its reason and its message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How many there are on a server."""
+
+    users: int
+    roles: int
 
 
 def connection_status(
@@ -19,8 +34,7 @@ def connection_status(
     features: Features | None,
     claimants: Sequence[Entry],
     intents: Intents,
-    *,
-    labels_unreadable: bool = False,
+    others: Iterable[Caution] = (),
 ) -> dict[str, Any]:
     """Build the status without its conditions; what the last server said is kept while none answers."""
     status: dict[str, Any] = {"observedGeneration": entry.generation}
@@ -41,15 +55,12 @@ def connection_status(
         "groupCount": kinds[Kind.GROUP],
         "claimCount": len(claimants),
     }
-    warnings = list(_warnings(features)) if features is not None else []
-    if labels_unreadable and Tenancy(entry, {}).selects_by_label:
-        warnings.append(LABELS_WARNING)
-    if warnings:
+    if warnings := [*(_warnings(features) if features is not None else ()), *others]:
         status["warnings"] = warnings
     return status
 
 
-def _warnings(features: Features) -> Iterator[dict[str, str]]:
+def _warnings(features: Features) -> Iterator[Caution]:
     if features.root_password_is_default:
         yield ROOT_WARNING
     if features.useful_privileges:
@@ -59,12 +70,26 @@ def _warnings(features: Features) -> Iterator[dict[str, str]]:
             "needs more calls. Grant ClusterAdmin on *.* to one of its roles."
         )
         yield {"reason": Reason.MISSING_PRIVILEGES.value, "message": message}
+    for weakness in weaknesses_of(features.version):
+        message = f"Milvus {features.version}: {weakness.what} ({weakness.source}). Upgrade it; until then {weakness.meanwhile}."
+        yield {"reason": Reason.KNOWN_WEAKNESS.value, "message": message}
     if features.wildcard_breaks:
         message = (
             f"Milvus {features.version} locks all users out at its next restart if anybody grants the privilege *"
             " (milvus#39365, #40547): the operator does not; upgrade Milvus."
         )
         yield {"reason": Reason.UNSUPPORTED_BY_SERVER.value, "message": message}
+
+
+def crowding(crowd: Crowd) -> Iterator[Caution]:
+    """Warn before the limits that every Milvus starts with are reached; what they are set to, no call tells."""
+    for what, count, limit, setting in (
+        ("users", crowd.users, MOST_USERS, "proxy.maxUserNum"),
+        ("roles", crowd.roles, MOST_ROLES, "proxy.maxRoleNum"),
+    ):
+        if limit * NEARLY <= count <= limit:
+            message = f"Milvus has nearly as many {what} as it takes by itself ({limit}, its own counted): raise {setting} unless you have."
+            yield {"reason": Reason.LIMIT_REACHED.value, "message": message}
 
 
 LABELS_WARNING = {

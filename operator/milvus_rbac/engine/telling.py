@@ -5,16 +5,24 @@ A wait that has just begun is not worth a word, so this also remembers since whe
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from milvus_rbac.domain.conditions import Patience, Reason, Refusal, patience
 from milvus_rbac.engine.connecting import Link
-from milvus_rbac.engine.connection_report import connection_conditions, connection_status
+from milvus_rbac.engine.connection_report import (
+    LABELS_WARNING,
+    Caution,
+    Crowd,
+    connection_conditions,
+    connection_status,
+    crowding,
+)
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.endpoint import endpoint
 from milvus_rbac.engine.entry import Entry, Intents, intents_of
 from milvus_rbac.engine.ledger import ready_condition
 from milvus_rbac.engine.reports import News, Report, pending_report, turn_of
+from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.engine.tools import PATIENCE, RETRY_LATER, Tools
 from milvus_rbac.kube.errors import ClusterRefused
 
@@ -29,6 +37,8 @@ class Teller:
         self._tools = tools
         self._dirty = dirty
         self._waits_since: dict[str, float] = {}
+        self.crowd: Crowd | None = None
+        """How many users and roles the last round saw."""
 
     def forget(self, uid: str) -> None:
         """A resource is gone."""
@@ -64,12 +74,19 @@ class Teller:
             features,
             self._tools.store.claimants(entry.name),
             kept,
-            labels_unreadable=self._tools.store.labels_unreadable,
+            self._warnings(entry),
         )
         conditions = connection_conditions(entry, features, refusals)
         turns = turn_of(entry, conditions[0])
         if await self._tools.ledger.write_status(entry, status, conditions):
             await self._announce(entry, turns)
+
+    def _warnings(self, entry: Entry) -> Iterator[Caution]:
+        if self.crowd is not None:
+            yield from crowding(self.crowd)
+        store = self._tools.store
+        if store.labels_unreadable and Tenancy(entry, store.labels).selects_by_label:
+            yield LABELS_WARNING
 
     async def tell_pending(self, uids: Iterable[str], refusal: Refusal) -> None:
         """Tell resources that nothing can be done for them now; who was Ready keeps its last known truth."""

@@ -44,6 +44,7 @@ _USEFUL: Final = (
     "BackupRBAC",
 )
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+_OLDEST: Final = (2, 3)
 _COMPANIONS: Final = (2, 3, 6)
 _WILDCARD_DATABASE: Final = (2, 4, 1)
 _PRIVILEGE_GROUPS: Final = (2, 4, 18)
@@ -61,6 +62,11 @@ async def learn(session: Session, own: Credentials) -> Features:
     """Ask a server what it is, after a login that proves the account."""
     version = await session.log_in()
     parsed = parse_version(version)
+    if parsed is not None and parsed < _OLDEST:
+        raise Refused(
+            Reason.UNSUPPORTED_BY_SERVER,
+            f"Milvus {version} is older than 2.3, where users and roles work differently: upgrade it.",
+        )
     users = await _users(session)
     session.cloud = cloud = ZILLIZ_ADMIN in users and ROOT_USER not in users
     authorization = await _checks_logins(session)

@@ -119,8 +119,10 @@ V2_3 = replace(
         {"Collection": ("IndexDetail",), "Global": ("DescribeCollection", "ShowCollections")}
     ),
 )
+V2_2 = replace(V2_3, version="v2.2.16")
+"""Only its version is that of 2.2: nobody works with it."""
 ZILLIZ = replace(V2_6, version="Zilliz Cloud", cloud=True)
 
 DRESSES: Mapping[str, Dress] = MappingProxyType(
-    {"2.3": V2_3, "2.4": V2_4, "2.5": V2_5, "2.6": V2_6, "3.0": V3_0, "zilliz": ZILLIZ}
+    {"2.2": V2_2, "2.3": V2_3, "2.4": V2_4, "2.5": V2_5, "2.6": V2_6, "3.0": V3_0, "zilliz": ZILLIZ}
 )
