@@ -27,7 +27,9 @@ async def connect() -> AsyncIterator[Connect]:
             ca_pem: bytes | None = None,
             server_name: str | None = None,
         ) -> Milvus:
-            client = MilvusClient(Address(uri, ca_pem, server_name), Credentials(user, Password(password)))
+            client = MilvusClient(
+                Address(uri, ca_pem, server_name=server_name), Credentials(user, Password(password))
+            )
             clients.push_async_callback(client.close)
             return client
 

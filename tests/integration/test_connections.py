@@ -10,6 +10,7 @@ from pymilvus.grpc_gen import milvus_pb2
 from support.story import ADMIN_SECRET, CONNECTION, Story
 from testbed.milvus import (
     DEFAULT_LIMITS,
+    MUTUAL_TLS,
     NO_AUTHORIZATION,
     STANDARD,
     SUPERUSERS,
@@ -359,6 +360,34 @@ def test_a_new_password_of_the_operators_account_is_used_at_once(stage: Story, a
 
 
 # --- TLS
+
+
+def test_a_server_that_asks_for_a_certificate_is_shown_the_secrets(
+    stage: Story, fresh_milvus: Callable[[Profile], MilvusServer]
+) -> None:
+    server = fresh_milvus(MUTUAL_TLS)
+    assert server.ca_pem is not None
+    assert server.facts.client is not None
+    chain, key = server.facts.client
+    with MilvusForwarder(server.port, parse=False) as forwarder:
+        uri = f"https://{forwarder.address}"
+        stage.secret("ca", {"ca.crt": server.ca_pem})
+        stage.connection(uri=uri, tls={"caSecretRef": {"name": "ca"}})
+        stage.start_operator()
+        refused = stage.wait_reason("MilvusConnection", CONNECTION, "TLSMismatch")
+        assert "spec.tls.clientCertSecretRef" in refused["message"]
+        stage.connection(uri=uri, tls={"caSecretRef": {"name": "ca"}, "clientCertSecretRef": {"name": "own"}})
+        waiting = stage.wait_reason("MilvusConnection", CONNECTION, "WaitingForSecret")
+        assert "spec.tls.clientCertSecretRef" in waiting["message"]
+        stage.secret("own", {"tls.crt": chain})
+        missing = stage.wait_reason("MilvusConnection", CONNECTION, "SecretKeyMissing")
+        assert "tls.key" in missing["message"]
+        stage.secret("own", {"tls.crt": chain, "tls.key": key})
+        stage.wait_ready("MilvusConnection", CONNECTION)
+        role = stage.unique("role")
+        stage.role("reader", role)
+        stage.wait_ready("MilvusRole", "reader")
+    assert key.decode().splitlines()[1] not in stage.operator.output
 
 
 @pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])

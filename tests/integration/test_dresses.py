@@ -8,7 +8,7 @@ import pytest
 
 from support.double import ServerSettings
 from support.double.faults import Trouble
-from support.double.store import Account, Kept
+from support.double.store import Account, Collection, Kept
 from support.double.thread import DoubleThread
 from support.served import held, lets_in, make_databases, roles, roles_of, users
 
@@ -465,3 +465,43 @@ def test_a_server_that_is_nearly_full_is_a_warning(dress_up: DressUp) -> None:
     story.reconcile("MilvusConnection", "prod")
     story.wait(lambda: len(said()) == 1, "a warning", see=said)
     assert "proxy.maxRoleNum" in said()[0]
+
+
+@pytest.mark.parametrize("dress", ["2.5", "2.6", "3.0"])
+def test_an_alias_in_a_grant_means_the_collection_for_which_it_stands(dress_up: DressUp, dress: str) -> None:
+    story, double = dress_up(dress)
+    double.ask(
+        lambda one: one.core.store.databases.update(
+            sales={"orders_7": Collection({"orders"}), "items": Collection()}
+        )
+    )
+    row = {"privileges": ["Search"], "database": "sales", "collections": ["orders", "items"]}
+    story.role("reader", "reader", row)
+    story.wait_ready("MilvusRole", "reader")
+    real = "orders" if dress == "2.5" else "orders_7"
+    wanted = {("Collection", "Search", "sales", name) for name in (real, "items")}
+    assert held(double, "reader") == wanted
+    before = len(story.written)
+    story.reconcile("MilvusRole", "reader")
+    story.wait(
+        lambda: (
+            {one["objectName"] for one in (story.get("MilvusRole", "reader") or {})["status"]["grants"]}
+            == {real, "items"}
+        ),
+        "the collection in the status",
+    )
+    assert story.written[before:] == []
+    # Where the alias is moved, the grant follows it.
+    double.ask(
+        lambda one: one.core.store.databases.update(
+            sales={"orders_7": Collection(), "orders_8": Collection({"orders"}), "items": Collection()}
+        )
+    )
+    story.reconcile("MilvusRole", "reader")
+    moved = "orders" if dress == "2.5" else "orders_8"
+    story.wait(
+        lambda: (
+            held(double, "reader") == {("Collection", "Search", "sales", name) for name in (moved, "items")}
+        ),
+        "the grant where the alias leads",
+    )

@@ -31,6 +31,7 @@ from milvus_rbac.domain.state import (
     Grant,
     ObjectType,
     PasswordVerdict,
+    Place,
     Role,
     Scope,
     State,
@@ -104,6 +105,9 @@ class FakeMilvus:
                 for role, grants in self.roles.items()
             },
         )
+
+    async def resolve(self, places: Collection[Place]) -> Mapping[Place, str | None]:  # noqa: ARG002 - the port's
+        return {}  # this old, no server looks aliases up
 
     async def confirm(self, users: Collection[str], wallet: Wallet) -> Mapping[str, User]:  # noqa: ARG002 - the port's
         return {}  # this old, no server shows hashes

@@ -29,6 +29,8 @@ class Profile:
     name: str
     authorization: bool = True
     tls: bool = False
+    mutual: bool = False
+    """With TLS: whoever connects must show a certificate, too."""
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
@@ -39,6 +41,7 @@ DEFAULT_LIMITS: Final = Profile("default-limits")
 NO_AUTHORIZATION: Final = Profile("no-authorization", authorization=False, environment=_ROOM)
 SUPERUSERS: Final = Profile("superusers", environment=_ROOM | {"COMMON_SECURITY_SUPERUSERS": "root"})
 TLS: Final = Profile("tls", tls=True, environment=_ROOM)
+MUTUAL_TLS: Final = Profile("mutual-tls", tls=True, mutual=True, environment=_ROOM)
 SHORT_LIMITS: Final = Profile(
     "short-limits",
     environment=_ROOM | {"PROXY_MINPASSWORDLENGTH": "10", "PROXY_MAXNAMELENGTH": "24"},
@@ -52,6 +55,8 @@ class MilvusFacts:
     profile: str
     port: int
     ca_pem: bytes | None = None
+    client: tuple[bytes, bytes] | None = None
+    """Certificate and key for who connects."""
 
     @property
     def address(self) -> str:
@@ -65,7 +70,9 @@ class MilvusFacts:
 
     def admin(self, user: str = "root", password: str = ROOT_PASSWORD, timeout: float = 10.0) -> MilvusAdmin:
         """A client of this server."""
-        return MilvusAdmin(self.address, user, password, ca_pem=self.ca_pem, timeout=timeout)
+        return MilvusAdmin(
+            self.address, user, password, ca_pem=self.ca_pem, client=self.client, timeout=timeout
+        )
 
 
 class MilvusServer:
@@ -77,9 +84,10 @@ class MilvusServer:
         self._state = Path(tempfile.mkdtemp(prefix=f"milvus-{profile.name}."))
         names = (*_port_names(binary.config_template), *_OTHER_PORTS)
         self._ports = {name: free_port() for name in names}
-        ca_pem = _write_certificates(self._state) if profile.tls else None
+        ca_pem, client = _write_certificates(self._state) if profile.tls else (None, None)
         self._write_config()
-        self.facts = MilvusFacts(profile.name, self._ports["proxy_port"], ca_pem)
+        shown = client if profile.mutual else None
+        self.facts = MilvusFacts(profile.name, self._ports["proxy_port"], ca_pem, shown)
         try:
             self._start()
         except BaseException:
@@ -144,7 +152,7 @@ class MilvusServer:
             "server_key_path": state / "server.key",
             "ca_pem_path": state / "ca.pem",
             "authorization_enabled": str(self._profile.authorization).lower(),
-            "tls_mode": 1 if self._profile.tls else 0,
+            "tls_mode": 2 if self._profile.mutual else int(self._profile.tls),
         }
         template = self._binary.config_template.read_text()
         text = _PLACEHOLDER.sub(lambda match: str(values[match["name"]]), template)
@@ -207,11 +215,12 @@ def _port_names(template: Path) -> list[str]:
     return [name for name in names if name.endswith("_port")]
 
 
-def _write_certificates(state: Path) -> bytes:
+def _write_certificates(state: Path) -> tuple[bytes, tuple[bytes, bytes]]:
     ca = trustme.CA()
     leaf = ca.issue_cert("127.0.0.1", "localhost", TLS_NAME)
     ca.cert_pem.write_to_path(state / "ca.pem")
     leaf.private_key_pem.write_to_path(state / "server.key")
     with (state / "server.pem").open("wb") as file:
         file.writelines(blob.bytes() for blob in leaf.cert_chain_pems)
-    return ca.cert_pem.bytes()
+    client = ca.issue_cert("operator.test")
+    return ca.cert_pem.bytes(), (client.cert_chain_pems[0].bytes(), client.private_key_pem.bytes())

@@ -32,13 +32,15 @@ class MilvusAdmin:
         password: str = ROOT_PASSWORD,
         *,
         ca_pem: bytes | None = None,
+        client: tuple[bytes, bytes] | None = None,
         timeout: float = 10.0,
     ) -> None:
         self.address = address
         self._ca_pem = ca_pem
+        self._client = client
         self._timeout = timeout
         self._metadata = [("authorization", _base64(f"{user}:{password}"))]
-        self._channel = _channel(address, ca_pem)
+        self._channel = _channel(address, ca_pem, client)
         self._stub = milvus_pb2_grpc.MilvusServiceStub(self._channel)
 
     def close(self) -> None:
@@ -62,7 +64,9 @@ class MilvusAdmin:
 
     def login_works(self, user: str, password: str) -> bool:
         """Whether Milvus lets that user in, asked on a connection of its own."""
-        with MilvusAdmin(self.address, user, password, ca_pem=self._ca_pem, timeout=self._timeout) as login:
+        with MilvusAdmin(
+            self.address, user, password, ca_pem=self._ca_pem, client=self._client, timeout=self._timeout
+        ) as login:
             try:
                 login.rpc("GetVersion", milvus_pb2.GetVersionRequest())
             except grpc.RpcError as error:
@@ -189,12 +193,13 @@ def _as_grant(row: Any) -> Grant:
     return row.object.name, row.object_name, row.db_name, row.grantor.privilege.name
 
 
-def _channel(address: str, ca_pem: bytes | None) -> grpc.Channel:
+def _channel(address: str, ca_pem: bytes | None, client: tuple[bytes, bytes] | None) -> grpc.Channel:
     # Without a subchannel pool of its own, a connection's backoff would be shared with whoever called that address before.
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
     if ca_pem is None:
         return grpc.insecure_channel(address, options)
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca_pem), options)
+    chain, key = client or (None, None)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca_pem, key, chain), options)
 
 
 def _base64(text: str) -> str:

@@ -50,6 +50,7 @@ class Recorder:
     confirm: Any = None
     greet: Any = None
     observe: Any = None
+    resolve: Any = None
     close: Any = None
 
 

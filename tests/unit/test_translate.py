@@ -20,7 +20,7 @@ from milvus_rbac.errors import (
 from milvus_rbac.milvus import refusals, translate
 from milvus_rbac.milvus.endpoint import Endpoint
 
-PLAIN = Endpoint("milvus.test", 19530, secure=False, ca_pem=None, server_name=None)
+PLAIN = Endpoint("milvus.test", 19530, secure=False, ca_pem=None, client=None, server_name=None)
 NO_CONNECTION = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:19530: "
 Code = grpc.StatusCode
 
@@ -171,7 +171,7 @@ def _status(text: str, legacy: int = 1) -> SimpleNamespace:
             NO_CONNECTION + "Failed to create security handshaker.",
             Unreachable,
             Reason.TLS_MISMATCH,
-            "no certificate that can be read",
+            "No certificate can be read",
         ),
         (Code.RESOURCE_EXHAUSTED, "too much", InternalError, Reason.INTERNAL_ERROR, "too much"),
     ],

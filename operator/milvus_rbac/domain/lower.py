@@ -10,7 +10,7 @@ from milvus_rbac.domain.changes import PasswordMeans
 from milvus_rbac.domain.claims import Claim, GrantRow, WantedGroup, WantedRole, WantedUser, not_permitted
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.scopes import Vocabulary
-from milvus_rbac.domain.state import CLOUD_ROLES, PUBLIC_ROLE, Grant, State, User
+from milvus_rbac.domain.state import CLOUD_ROLES, PUBLIC_ROLE, Grant, Place, State, User
 
 
 class PasswordUpdate(StrEnum):
@@ -87,6 +87,7 @@ def lower(
     terms: Terms,
     observed: State | None = None,
     role_owners: Mapping[str, Claim] = MappingProxyType({}),
+    aliases: Mapping[Place, str | None] = MappingProxyType({}),
 ) -> tuple[Desired, ...]:
     """Say every claim in what this server can express; a claim that owns nothing wants nothing.
 
@@ -95,10 +96,11 @@ def lower(
         terms: what is known about the server.
         observed: what the server holds.
         role_owners: by role, the claim that owns it; needed for users of other namespaces than the connection's.
+        aliases: what those of the named collections that are aliases stand for; None where that can't be read.
     """
     observed = observed or State()
     groups = observed.groups
-    words = replace(terms.words, groups=groups, groups_unreadable=observed.groups_unreadable)
+    words = replace(terms.words, groups=groups, groups_unreadable=observed.groups_unreadable, aliases=aliases)
     at = _Place(terms, words, observed, role_owners)
     everything = tuple(assembled)
     lowered = [at.lower(*one) for one in everything if isinstance(one[0].wanted, WantedGroup)]

@@ -11,7 +11,7 @@ from milvus_rbac.domain import catalogue
 from milvus_rbac.domain.catalogue import Level, Privilege
 from milvus_rbac.domain.claims import GrantRow
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, Grant, ObjectType
+from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, Grant, ObjectType, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Vocabulary:
     claimed: frozenset[str] = frozenset()
     """Privilege groups that a resource asks for, whether they are there or not."""
 
+    aliases: Mapping[Place, str | None] = field(default_factory=dict)
+    """What aliases stand for; None where the operator's account may not find out."""
     groups_unreadable: bool = False
     """The server has groups and does not show them to the operator's account."""
 
@@ -66,8 +68,29 @@ def check(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | 
     """Say why a name can't be granted the way its row says."""
     privilege = catalogue.find(name)
     if privilege is not None:
-        return _check_server(privilege, where, words) or _check_known(privilege, row, where, words)
-    return _check_unlisted(name, row, where, words)
+        refusal = _check_server(privilege, where, words) or _check_known(privilege, row, where, words)
+    else:
+        refusal = _check_unlisted(name, row, where, words)
+    return refusal or _check_aliases(row, where, words)
+
+
+def _check_aliases(row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+    places = ((row.database or DEFAULT_DATABASE, collection) for collection in row.collections)
+    unread = next(
+        (
+            name
+            for place, name in zip(places, row.collections, strict=True)
+            if words.aliases.get(place, "") is None
+        ),
+        None,
+    )
+    if unread is None:
+        return None
+    message = (
+        f"{where}: {unread} may be an alias, which the operator's account may not look up, so its grants stay as they are: "
+        "grant it DescribeAlias, or name the collection."
+    )
+    return Refusal(Reason.MISSING_PRIVILEGES, message)
 
 
 def _check_unlisted(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
@@ -101,7 +124,8 @@ def expand(name: str, row: GrantRow, words: Vocabulary) -> Iterator[Grant]:
     database = row.database or (ANY if was_wider else DEFAULT_DATABASE)
     takes_collections = level is Level.COLLECTION and not (privilege and privilege.whole_database)
     for collection in (row.collections or (ANY,)) if takes_collections else (ANY,):
-        yield Grant(object_type, name, database, collection)
+        real = words.aliases.get((database, collection)) or collection
+        yield Grant(object_type, name, database, real)
 
 
 def one_level(names: Iterable[str], words: Vocabulary) -> Refusal | None:

@@ -23,6 +23,10 @@ ZILLIZ_ADMIN = "db_admin"
 """What Zilliz Cloud has instead of root."""
 
 
+Place = tuple[str, str]
+"""A database, and a collection or an alias in it."""
+
+
 class ObjectType(StrEnum):
     """Under which type Milvus stores a grant."""
 

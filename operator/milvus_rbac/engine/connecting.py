@@ -18,9 +18,10 @@ from milvus_rbac.kinds.connection import Mode
 from milvus_rbac.kube.cluster import Cluster
 from milvus_rbac.kube.errors import ClusterRefused
 from milvus_rbac.milvus.client import MilvusClient, bootstrap
-from milvus_rbac.milvus.port import Address, Credentials, Features, Milvus, Password
+from milvus_rbac.milvus.port import Address, ClientCertificate, Credentials, Features, Milvus, Password
 
 USERNAME_KEY = "username"
+CERTIFICATE_KEY, PRIVATE_KEY = "tls.crt", "tls.key"
 TOKEN_KEY = "token"  # noqa: S105 - the name of the key
 PASSWORD_KEY = "password"  # noqa: S105 - the name of the key
 
@@ -145,7 +146,21 @@ class Connector:
         if tls is None:
             return Address(uri)
         ca = await self._read_ca(entry.name[0], connection)
-        return Address(uri, ca, tls.server_name)
+        client = await self._read_client(entry.name[0], connection)
+        return Address(uri, ca, client, tls.server_name)
+
+    async def _read_client(self, namespace: str, connection: MilvusConnection) -> ClientCertificate | None:
+        tls = connection.spec.tls
+        if tls is None or tls.client_cert_secret_ref is None:
+            return None
+        name = tls.client_cert_secret_ref.name
+        where = f"spec.tls.clientCertSecretRef: Secret {namespace}/{name}"
+        secret = await self._cluster.get_secret(namespace, name)
+        chain, key = (
+            _found(secret is not None, read_key(secret or {}, part), where, part)
+            for part in (CERTIFICATE_KEY, PRIVATE_KEY)
+        )
+        return ClientCertificate(chain, key)
 
     async def _read_ca(self, namespace: str, connection: MilvusConnection) -> bytes | None:
         tls = connection.spec.tls

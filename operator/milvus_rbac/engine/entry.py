@@ -114,8 +114,10 @@ class Entry:
                 yield namespace, self.model.spec.connection_secret.name
         elif isinstance(self.model, MilvusConnection):
             yield namespace, self.model.spec.credentials_secret_ref.name
-            if self.model.spec.tls and self.model.spec.tls.ca_secret_ref:
-                yield namespace, self.model.spec.tls.ca_secret_ref.name
+            tls = self.model.spec.tls
+            for ref in (tls.ca_secret_ref, tls.client_cert_secret_ref) if tls else ():
+                if ref is not None:
+                    yield namespace, ref.name
 
 
 def read_entry(body: Mapping[str, Any]) -> Entry:

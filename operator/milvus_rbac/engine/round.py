@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from milvus_rbac.domain import catalogue
+from milvus_rbac.domain.aliases import suspects
 from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdatePassword
 from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Refusal
@@ -68,7 +69,10 @@ async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callab
         ClusterError: what has to be written down before could not be; Milvus was not touched.
     """
     observed = await milvus.observe(scope_of(work), work.wallet)
-    desired = lower(work.assembled, work.terms, observed, work.role_owners)
+    owners = (claim for claim, refusal in work.assembled if refusal is None)
+    unclear = suspects(owners, observed)
+    aliases = await milvus.resolve(unclear) if unclear else {}
+    desired = lower(work.assembled, work.terms, observed, work.role_owners, aliases)
     proposals = diff(observed, desired, work.terms.words)
     plans = guard(proposals, observed, work.terms, work.contested(proposals), work.role_owners)
     allowed = await books.prepare(plans)

@@ -48,6 +48,9 @@ class Tls(Shape):
     """Which key of which Secret holds the certificates of the authorities to trust."""
     ca_config_map_ref: CaConfigMapRef | None = None
     """Which key of which ConfigMap holds the certificates of the authorities to trust."""
+    client_cert_secret_ref: SecretRef | None = None
+    """The Secret, of type kubernetes.io/tls, with the certificate (`tls.crt`) and its key (`tls.key`) that the operator shows to a
+    server which asks for one."""
     server_name: HostName | None = None
     """The name that the server's certificate carries, if it is not the host of uri."""
 

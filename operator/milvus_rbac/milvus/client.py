@@ -6,7 +6,7 @@ Knows no resources, no Kubernetes and no rules. One attempt per call; passwords 
 from collections.abc import Callable, Collection, Mapping
 
 from milvus_rbac.domain.changes import Change
-from milvus_rbac.domain.state import Scope, State, User
+from milvus_rbac.domain.state import Place, Scope, State, User
 from milvus_rbac.milvus import features, read, requests
 from milvus_rbac.milvus.endpoint import Endpoint
 from milvus_rbac.milvus.port import Address, Credentials, Features, Wallet
@@ -44,6 +44,10 @@ class MilvusClient:
             if observed is not None:
                 return observed
         return await read.observe(self._session, learned, scope, wallet)
+
+    async def resolve(self, places: Collection[Place]) -> Mapping[Place, str | None]:
+        """Look up which of these are aliases."""
+        return await read.aliases(self._session, places)
 
     async def confirm(self, users: Collection[str], wallet: Wallet) -> Mapping[str, User]:
         """Look at users whose password was just set."""

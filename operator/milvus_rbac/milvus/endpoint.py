@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.errors import InternalError, Refused
-from milvus_rbac.milvus.port import Address
+from milvus_rbac.milvus.port import Address, ClientCertificate
 from milvus_rbac.milvus.stubs import grpc
 
 _DEFAULT_PORTS: Final = {"http": 19530, "https": 443}
@@ -43,6 +43,7 @@ class Endpoint:
     port: int
     secure: bool
     ca_pem: bytes | None
+    client: ClientCertificate | None
     server_name: str | None
 
     @property
@@ -61,7 +62,8 @@ class Endpoint:
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
             raise InternalError("The URI of the connection is neither http:// nor https:// with a host.")
         port = port or _DEFAULT_PORTS[parts.scheme]
-        return cls(parts.hostname, port, parts.scheme == "https", address.ca_pem, address.server_name)
+        secure = parts.scheme == "https"
+        return cls(parts.hostname, port, secure, address.ca_pem, address.client, address.server_name)
 
 
 def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
@@ -75,8 +77,36 @@ def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
             ("grpc.ssl_target_name_override", endpoint.server_name),
             ("grpc.default_authority", endpoint.server_name),
         )
-    trust = grpc.ssl_channel_credentials(root_certificates=endpoint.ca_pem)
+    shown = endpoint.client
+    trust = grpc.ssl_channel_credentials(
+        root_certificates=endpoint.ca_pem,
+        private_key=shown.key if shown else None,
+        certificate_chain=shown.chain if shown else None,
+    )
     return grpc.aio.secure_channel(target, trust, (*_OPTIONS, *names))
+
+
+async def wants_certificate(endpoint: Endpoint) -> bool:
+    """Ask a TLS port whether it wants to see a certificate: gRPC only learns that the connection was closed.
+
+    Sends nothing but a handshake; with TLS 1.3 the refusal comes after it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(_DIAGNOSIS_SECONDS):
+            reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
+            try:
+                # A server that is content says which HTTP/2 settings it has, or waits for ours.
+                await reader.read(1)
+            finally:
+                writer.transport.abort()
+    except ssl.SSLError as error:
+        return "CERTIFICATE_REQUIRED" in str(error) or "BAD_CERTIFICATE" in str(error)
+    except (OSError, TimeoutError, UnicodeError):
+        return False
+    return False
 
 
 async def speaks_tls(endpoint: Endpoint) -> bool:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from milvus_rbac.domain.catalogue import Level
 from milvus_rbac.domain.changes import Change
-from milvus_rbac.domain.state import Scope, State, User
+from milvus_rbac.domain.state import Place, Scope, State, User
 
 WRITE_SECONDS = 30.0
 """How long one write may take (a roll of the server's log holds one for 5 s on 2.6 and 3.0); the Lease must last longer."""
@@ -50,12 +50,21 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What is shown to a server that asks who connects, as PEM."""
+
+    chain: bytes
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """Where a server is and how to speak to it."""
 
     uri: str
     ca_pem: bytes | None = None
     """The CA to trust for https; None trusts the system's."""
+    client: ClientCertificate | None = None
     server_name: str | None = None
     """The name that the server's certificate must carry, where it differs from the URI's host."""
 
@@ -135,6 +144,10 @@ class Milvus(Protocol):
 
     async def observe(self, scope: Scope, wallet: Wallet) -> State:
         """Read users, roles, bindings, and the details that the scope names; passwords are judged with the wallet's."""
+        ...
+
+    async def resolve(self, places: Collection[Place]) -> Mapping[Place, str | None]:
+        """Say what aliases stand for; names that are none are left out, None is one that the account may not look up."""
         ...
 
     async def confirm(self, users: Collection[str], wallet: Wallet) -> Mapping[str, User]:

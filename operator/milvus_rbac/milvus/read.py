@@ -1,6 +1,6 @@
 """Reading the slice of a Milvus that a scope names, with the calls that every server has. Changes nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from milvus_rbac.domain import catalogue
@@ -11,6 +11,7 @@ from milvus_rbac.domain.state import (
     Grant,
     ObjectType,
     PasswordVerdict,
+    Place,
     Role,
     Scope,
     State,
@@ -65,6 +66,19 @@ async def read_groups(session: Session) -> Mapping[str, frozenset[str]]:
     """Read all privilege groups, those that Milvus brings along too."""
     reply = await session.read("ListPrivilegeGroups", requests.all_groups())
     return members_of(reply.privilege_groups)
+
+
+async def aliases(session: Session, places: Collection[Place]) -> Mapping[Place, str | None]:
+    """Say what those of the names stand for that are aliases; None where the account may not ask."""
+
+    async def look_up(place: Place) -> str | None:
+        try:
+            return str((await session.read("DescribeAlias", requests.one_alias(*place))).collection)
+        except Refused as refused:
+            return None if refused.refusal.reason is Reason.MISSING_PRIVILEGES else ""
+
+    found = dict(zip(places, await each(places, look_up), strict=True))
+    return {place: collection for place, collection in found.items() if collection != ""}
 
 
 def members_of(groups: Any) -> dict[str, frozenset[str]]:

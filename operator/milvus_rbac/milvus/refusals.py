@@ -191,6 +191,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], MilvusRbacE
         (r"there is no privilege name or privilege group name \[(?P<privilege>[^\]]*)\]", _unknown_privilege),
         (r"not the same privilege level", _mixed_levels),
         (r"defined by built.in privilege", _built_in),
+        (r"(?P<what>alias) not found", _not_found),
         (r"not found the (?P<what>role|user),", _not_found),
         (r"(?P<what>user|role)( \".*\" (not found|does not exist)| not found| not exists)", _not_found),  # 2.6.19 and later
         (r"not found the privilege name\[(?P<privilege>[^\]]*)\]", _unknown_privilege),

@@ -48,6 +48,11 @@ def unbind(user: str, role: str) -> Any:
     )
 
 
+def one_alias(database: str, alias: str) -> Any:
+    """Ask which collection an alias stands for."""
+    return pb.DescribeAliasRequest(db_name=database, alias=alias)
+
+
 def give(role: str, grant: Grant) -> Any:
     """Ask to grant, in V1."""
     return pb.OperatePrivilegeRequest(entity=_entity(role, grant), type=pb.OperatePrivilegeType.Grant)

@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.errors import InternalError, Unreachable
 from milvus_rbac.milvus import refusals, translate
-from milvus_rbac.milvus.endpoint import Endpoint, open_channel, speaks_tls
+from milvus_rbac.milvus.endpoint import Endpoint, open_channel, speaks_tls, wants_certificate
 from milvus_rbac.milvus.port import WRITE_SECONDS, Credentials
 from milvus_rbac.milvus.stubs import MilvusServiceStub, grpc, milvus_pb2
 
@@ -70,9 +70,12 @@ class Session:
         try:
             reply = await self._call("GetVersion", milvus_pb2.GetVersionRequest(), LOGIN_SECONDS)
         except Unreachable as error:
-            may_want_tls = error.refusal.reason is Reason.UNREACHABLE and not self.endpoint.secure
-            if may_want_tls and await speaks_tls(self.endpoint):
+            if error.refusal.reason is not Reason.UNREACHABLE:
+                raise
+            if not self.endpoint.secure and await speaks_tls(self.endpoint):
                 raise translate.tls_wanted(self.endpoint) from None
+            if self.endpoint.secure and not self.endpoint.client and await wants_certificate(self.endpoint):
+                raise translate.certificate_wanted(self.endpoint) from None
             raise
         return str(reply.version)
 

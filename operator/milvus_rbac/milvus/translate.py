@@ -37,6 +37,12 @@ def tls_wanted(endpoint: Endpoint) -> Unreachable:
     return Unreachable(Reason.TLS_MISMATCH, f"{endpoint.name} speaks TLS: write https:// in spec.uri.")
 
 
+def certificate_wanted(endpoint: Endpoint) -> Unreachable:
+    """Say that the server wants to know who connects."""
+    message = f"{endpoint.name} wants to see a certificate: name the Secret with it in spec.tls.clientCertSecretRef."
+    return Unreachable(Reason.TLS_MISMATCH, message)
+
+
 def _refuses_login(code: grpc.StatusCode, details: str) -> bool:
     # 2.3.0 to 2.3.3 refuse a login with UNKNOWN (milvus#28437).
     return code is grpc.StatusCode.UNKNOWN and "auth check failure" in details
@@ -86,7 +92,7 @@ _TLS_SIGNS: Final = (
     ),
     (
         "Failed to create security handshaker",
-        "The Secret of spec.tls.caSecretRef holds no certificate that can be read.",
+        "No certificate can be read in the Secret of spec.tls.caSecretRef, or none with its key in that of clientCertSecretRef.",
     ),
     (
         "handshake failed",
