@@ -505,3 +505,35 @@ def test_an_alias_in_a_grant_means_the_collection_for_which_it_stands(dress_up: 
         ),
         "the grant where the alias leads",
     )
+
+
+@pytest.mark.parametrize("dress", ["2.5", "2.6", "3.0"])
+def test_descriptions_are_kept_where_there_are_any(dress_up: DressUp, dress: str) -> None:
+    story, double = dress_up(dress)
+    story.password("app", OLD)
+    story.role("reader", "reader", {"privileges": ["Search"]}, description="who may look")
+    story.user("app", "app", "reader", description="nightly reports")
+
+    def said() -> tuple[str, str]:
+        return double.ask(
+            lambda one: (one.core.store.users["app"].description, one.core.store.roles["reader"])
+        )
+
+    for kind, name in (("MilvusRole", "reader"), ("MilvusUser", "app")):
+        story.wait_ready(kind, name)
+    if dress == "2.5":
+        assert said() == ("", "")
+        return
+    assert said() == ("nightly reports", "who may look")
+    double.ask(lambda one: one.core.store.roles.update(reader="by hand"))
+    story.patch("MilvusUser", "app", {"spec": {"description": ""}})
+    story.reconcile("MilvusRole", "reader")
+    story.wait(lambda: said() == ("", "who may look"), "put back, and cleared", see=said)
+    # The password is another matter; without a description whatever is there stays.
+    story.password("app", NEW)
+    story.wait(lambda: lets_in(double, "app", NEW), "the new password")
+    story.patch("MilvusRole", "reader", {"spec": {"description": None}})
+    double.ask(lambda one: one.core.store.roles.update(reader="by hand"))
+    story.reconcile("MilvusRole", "reader")
+    story.wait_ready("MilvusRole", "reader")
+    assert said() == ("", "by hand")

@@ -1,5 +1,7 @@
 """Every verb has its turn, its words and its effect."""
 
+from dataclasses import replace
+
 import pytest
 
 from milvus_rbac.domain.catalogue import companions
@@ -8,6 +10,8 @@ from milvus_rbac.domain.changes import (
     Change,
     CreateRole,
     CreateUser,
+    DescribeRole,
+    DescribeUser,
     DropRole,
     DropUser,
     GrantPrivilege,
@@ -104,6 +108,24 @@ def with_role(name: str, *grants: Grant) -> State:
             id="a binding adds a role",
         ),
         pytest.param(
+            DescribeUser("ann", "who"),
+            Phase.DESCRIPTIONS,
+            False,
+            "describe user ann",
+            replace(BEFORE, users={**BEFORE.users, "ann": replace(BEFORE.users["ann"], description="who")}),
+            id="what is said of a user changes nothing else of it",
+        ),
+        pytest.param(
+            DescribeRole("writer", "what"),
+            Phase.DESCRIPTIONS,
+            False,
+            "describe role writer",
+            replace(
+                BEFORE, roles={**BEFORE.roles, "writer": replace(BEFORE.roles["writer"], description="what")}
+            ),
+            id="what is said of a role changes nothing else of it",
+        ),
+        pytest.param(
             UnbindRole("ann", "reader"),
             Phase.UNBIND,
             True,
@@ -176,6 +198,8 @@ def test_every_verb_has_its_turn_its_words_and_its_effect(
         (RecreateUser("ann", frozenset()), "spec.passwordSecretRef"),
         (BindRole("ann", "reader"), "spec.roles"),
         (UnbindRole("ann", "reader"), "spec.roles"),
+        (DescribeUser("ann", "who"), "spec.description"),
+        (DescribeRole("reader", "what"), "spec.description"),
         (DropUser("ann", frozenset()), ""),
         (DropRole("reader"), ""),
     ],

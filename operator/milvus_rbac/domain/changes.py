@@ -92,6 +92,22 @@ class BindRole:
 
 
 @dataclass(frozen=True, slots=True)
+class DescribeUser:
+    """Set what is said of a user (2.6.19 and later); nobody can do more or less after it."""
+
+    user: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeRole:
+    """Set what is said of a role (2.6.19 and later)."""
+
+    role: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnbindRole:
     """Remove a user from a role."""
 
@@ -168,6 +184,8 @@ Change = (
     | UpdatePassword
     | RecreateUser
     | BindRole
+    | DescribeUser
+    | DescribeRole
     | UnbindRole
     | RevokePrivilege
     | RemovePrivileges
@@ -187,13 +205,14 @@ class Phase(IntEnum):
     USERS = 4
     PASSWORDS = 5
     BINDINGS = 6
-    UNBIND = 7
-    REVOKE = 8
-    SHRINK = 9
-    CLEAR = 10
-    DROP_USERS = 11
-    DROP_ROLES = 12
-    DROP_GROUPS = 13
+    DESCRIPTIONS = 7
+    UNBIND = 8
+    REVOKE = 9
+    SHRINK = 10
+    CLEAR = 11
+    DROP_USERS = 12
+    DROP_ROLES = 13
+    DROP_GROUPS = 14
 
 
 def phase(change: Change) -> Phase:
@@ -211,6 +230,8 @@ def phase(change: Change) -> Phase:
             return Phase.PASSWORDS
         case BindRole():
             return Phase.BINDINGS
+        case DescribeUser() | DescribeRole():
+            return Phase.DESCRIPTIONS
         case UnbindRole():
             return Phase.UNBIND
         case RevokePrivilege():
@@ -232,7 +253,7 @@ def takes(change: Change) -> bool:
     match change:
         case CreateGroup() | AddPrivileges() | ReplacePrivileges() | CreateRole() | GrantPrivilege():
             return False
-        case CreateUser() | BindRole():
+        case CreateUser() | BindRole() | DescribeUser() | DescribeRole():
             return False
         case UpdatePassword() | RecreateUser() | UnbindRole() | RevokePrivilege() | RemovePrivileges():
             return True

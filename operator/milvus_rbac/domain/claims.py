@@ -76,6 +76,8 @@ class WantedRole:
     """What a MilvusRole asks for."""
 
     rows: tuple[GrantRow, ...]
+    description: str | None = None
+    """None: whatever is there."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,6 +113,8 @@ class WantedUser:
     """The digest of the server's hash under which this password was last seen in force; empty if none was."""
     password_refusal: Refusal | None = None
     """Why there is no password to work with; bindings go on without."""
+    description: str | None = None
+    """None: whatever is there."""
 
 
 @dataclass(frozen=True, slots=True)

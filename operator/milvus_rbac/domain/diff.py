@@ -27,6 +27,8 @@ from milvus_rbac.domain.changes import (
     CreateGroup,
     CreateRole,
     CreateUser,
+    DescribeRole,
+    DescribeUser,
     DropGroup,
     DropRole,
     DropUser,
@@ -96,6 +98,9 @@ def _role_changes(observed: State, name: str, desired: DesiredRole) -> Iterator[
     if name not in observed.roles:
         yield CreateRole(name)
     held = observed.roles[name].grants or frozenset() if name in observed.roles else frozenset()
+    now = observed.roles[name].description if name in observed.roles else ""
+    if observed.describes and desired.description not in {None, now}:
+        yield DescribeRole(name, desired.description or "")
     wanted = desired.grants | {grant for grant in held if grant.privilege in desired.undecided}
     for grant in sorted(wanted - held):
         yield GrantPrivilege(name, grant)
@@ -119,15 +124,18 @@ def _user_changes(observed: State, name: str, wanted: DesiredUser) -> Iterator[C
     if user is None:
         yield CreateUser(name)
         held: frozenset[str] = frozenset()
+        described = ""
     else:
-        held = user.roles
+        held, described = user.roles, user.description
         is_outdated = user.password is PasswordVerdict.REFUSED or wanted.assume_refused
         if is_outdated and not wanted.keeps_password:
-            yield (
-                UpdatePassword(name, wanted.means)
-                if wanted.means
-                else RecreateUser(name, held & wanted.roles)
-            )
+            if wanted.means:
+                yield UpdatePassword(name, wanted.means)
+            else:
+                yield RecreateUser(name, held & wanted.roles)
+                described = ""
+    if observed.describes and wanted.description not in {None, described}:
+        yield DescribeUser(name, wanted.description or "")
     for role in sorted(wanted.roles - held):
         yield BindRole(name, role)
     # Everybody has public whether it is bound or not; binding it has no effect, nor has taking it.

@@ -12,6 +12,8 @@ from milvus_rbac.domain.changes import (
     CreateGroup,
     CreateRole,
     CreateUser,
+    DescribeRole,
+    DescribeUser,
     DropGroup,
     DropRole,
     DropUser,
@@ -63,6 +65,11 @@ def apply(state: State, change: Change, *, with_companions: bool = False) -> Sta
             return _with_user(state, user, User(roles, PasswordVerdict.IN_FORCE))
         case BindRole(user, role):
             return _with_user(state, user, replace(state.users[user], roles=state.users[user].roles | {role}))
+        case DescribeUser(user, description):
+            return _with_user(state, user, replace(state.users[user], description=description))
+        case DescribeRole(role, description):
+            described = replace(state.roles[role], description=description)
+            return replace(state, roles={**state.roles, role: described})
         case UnbindRole(user, role):
             return _with_user(state, user, replace(state.users[user], roles=state.users[user].roles - {role}))
         case DropUser(user):
@@ -87,7 +94,8 @@ def _grants(state: State, role: str) -> frozenset[Grant]:
 
 
 def _with_role(state: State, role: str, grants: frozenset[Grant]) -> State:
-    return replace(state, roles={**state.roles, role: Role(grants)})
+    description = state.roles[role].description if role in state.roles else ""
+    return replace(state, roles={**state.roles, role: Role(grants, description)})
 
 
 def _with_user(state: State, name: str, user: User) -> State:

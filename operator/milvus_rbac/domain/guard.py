@@ -12,6 +12,8 @@ from milvus_rbac.domain.changes import (
     CreateGroup,
     CreateRole,
     CreateUser,
+    DescribeRole,
+    DescribeUser,
     DropGroup,
     DropRole,
     GrantPrivilege,
@@ -305,9 +307,9 @@ def _sift(
 def _needs(change: Change, withheld: Iterable[Change]) -> bool:
     """Tell whether a change makes no sense without one that was withheld, or is part of one that was not."""
     match change:
-        case BindRole(user):
+        case BindRole(user) | DescribeUser(user):
             return CreateUser(user) in withheld
-        case GrantPrivilege(role):
+        case GrantPrivilege(role) | DescribeRole(role):
             return CreateRole(role) in withheld
         case AddPrivileges(group):
             return CreateGroup(group) in withheld

@@ -47,6 +47,8 @@ class DesiredRole:
     """The grants a role is to have."""
 
     grants: frozenset[Grant]
+    description: str | None = None
+    """None: whatever is there. So it is for users."""
     undecided: frozenset[str] = frozenset()
     """Names that are asked for and can't be judged now: what the role holds of them stays as it is."""
 
@@ -60,6 +62,7 @@ class DesiredUser:
     """None: only by dropping and re-creating the user."""
     assume_refused: bool = False
     """Take the password for outdated where nobody can try it: with authorization off every login works."""
+    description: str | None = None
     keeps_password: bool = False
     """Whatever is in force stays: the user is not permitted any more, and only loses what it has."""
 
@@ -133,8 +136,8 @@ class _Place:
                     f"spec.roleName: {claim.object_name} is built into Zilliz Cloud; choose another name."
                 )
                 return Desired(claim, None, (Refusal(Reason.RESERVED_NAME, message),))
-            case WantedRole(rows):
-                return _lower_role(claim, rows, self.words, self.terms)
+            case WantedRole():
+                return _lower_role(claim, claim.wanted, self.words, self.terms)
             case WantedUser():
                 return _lower_user(
                     claim, claim.wanted, self.terms, self._forbidden(claim, claim.wanted.roles)
@@ -181,7 +184,7 @@ def _lower_user(claim: Claim, wanted: WantedUser, terms: Terms, forbidden: froze
         means = PasswordMeans.SUPERUSER
     outdated = wanted.rotated and not terms.authorization
     roles = wanted.roles - forbidden - {PUBLIC_ROLE}
-    return Desired(claim, DesiredUser(roles, means, outdated), tuple(refusals))
+    return Desired(claim, DesiredUser(roles, means, outdated, wanted.description), tuple(refusals))
 
 
 def _forbidden_role(role: str) -> Refusal:
@@ -192,11 +195,11 @@ def _forbidden_role(role: str) -> Refusal:
     return Refusal(Reason.NOT_PERMITTED, message)
 
 
-def _lower_role(claim: Claim, rows: tuple[GrantRow, ...], words: Vocabulary, terms: Terms) -> Desired:
+def _lower_role(claim: Claim, wanted: WantedRole, words: Vocabulary, terms: Terms) -> Desired:
     grants: set[Grant] = set()
     undecided: set[str] = set()
     refusals: list[Refusal] = []
-    for index, row in enumerate(rows):
+    for index, row in enumerate(wanted.rows):
         for name in row.privileges:
             asked, refusal = _expand(claim, name, row, f"spec.grants[{index}]", words, terms)
             if refusal is None:
@@ -205,7 +208,8 @@ def _lower_role(claim: Claim, rows: tuple[GrantRow, ...], words: Vocabulary, ter
             refusals.append(refusal)
             if refusal.reason is Reason.MISSING_PRIVILEGES:
                 undecided.add(name)
-    return Desired(claim, DesiredRole(frozenset(grants), frozenset(undecided)), tuple(refusals))
+    state = DesiredRole(frozenset(grants), wanted.description, frozenset(undecided))
+    return Desired(claim, state, tuple(refusals))
 
 
 def _expand(

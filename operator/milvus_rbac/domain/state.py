@@ -67,6 +67,8 @@ class User:
     password: PasswordVerdict = PasswordVerdict.UNKNOWN
     hash_digest: str = ""
     """SHA-256 of the password hash that the server keeps, in hex; empty where the server does not show it."""
+    description: str = ""
+    """Empty also where nobody looked, or the server keeps none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Role:
     """A role with its grants; None where nobody looked."""
 
     grants: frozenset[Grant] | None = frozenset()
+    description: str = ""
+    """Empty also where nobody looked, or the server keeps none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class State:
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Privilege groups, those that Milvus brings along too, with the names of their privileges. Empty where the server
     has no groups, and where nobody looked."""
+    describes: bool = False
+    """The server keeps descriptions (2.6.19 and later), and somebody asked for them."""
     groups_unreadable: bool = False
     """The operator's account may not list groups: nothing must be concluded from there being none."""
 
@@ -101,6 +107,8 @@ class Scope:
     force; an empty one where none is known."""
     groups: bool = False
     """Whether privilege groups matter."""
+    descriptions: bool = False
+    """Whether it matters what is said of users and roles."""
     holders: bool = False
     """Whether it matters who holds a group, and so the grants of all roles."""
     may_be_old: float = 0.0

@@ -10,6 +10,8 @@ from milvus_rbac.domain.changes import (
     CreateGroup,
     CreateRole,
     CreateUser,
+    DescribeRole,
+    DescribeUser,
     DropGroup,
     DropRole,
     DropUser,
@@ -44,6 +46,10 @@ def describe(change: Change) -> str:
             return f"drop and re-create user {user} to change its password"
         case BindRole(user, role):
             return f"bind role {role} to user {user}"
+        case DescribeUser(user):
+            return f"describe user {user}"
+        case DescribeRole(role):
+            return f"describe role {role}"
         case UnbindRole(user, role):
             return f"unbind role {role} from user {user}"
         case RevokePrivilege(role, grant):
@@ -77,6 +83,8 @@ def field_of(change: Change) -> str:
             return "spec.passwordSecretRef"
         case BindRole() | UnbindRole():
             return "spec.roles"
+        case DescribeUser() | DescribeRole():
+            return "spec.description"
         case DropUser() | DropRole() | DropGroup():
             return ""
 

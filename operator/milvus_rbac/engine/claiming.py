@@ -132,11 +132,12 @@ def known_digest(entry: Entry, reading: Reading, *, same_text: bool) -> str:
 def _wanted(model: Claimant) -> WantedUser | WantedRole | WantedGroup:
     match model:
         case MilvusUser():
-            return WantedUser(frozenset(model.spec.roles))
+            return WantedUser(frozenset(model.spec.roles), description=model.spec.description)
         case MilvusRole():
             rows = model.spec.grants
             return WantedRole(
-                tuple(GrantRow(row.privileges, row.database, row.collections or ()) for row in rows)
+                tuple(GrantRow(row.privileges, row.database, row.collections or ()) for row in rows),
+                model.spec.description,
             )
         case MilvusPrivilegeGroup():
             pending = model.status.pending_revokes

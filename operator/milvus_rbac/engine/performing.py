@@ -17,6 +17,8 @@ from milvus_rbac.domain.changes import (
     CreateGroup,
     CreateRole,
     CreateUser,
+    DescribeRole,
+    DescribeUser,
     GrantPrivilege,
     Phase,
     RemovePrivileges,
@@ -112,7 +114,7 @@ def _is_pointless(step: Step, outcome: Outcome) -> bool:
     if (waits := _waits_for_another(change, outcome)) is not None:
         outcome.waiting[uid].append(waits)
         return True
-    if isinstance(change, BindRole | GrantPrivilege | AddPrivileges) and any(
+    if isinstance(change, BindRole | GrantPrivilege | AddPrivileges | DescribeUser | DescribeRole) and any(
         isinstance(one, CreateUser | CreateRole | CreateGroup) for one in own
     ):
         return True

@@ -109,10 +109,16 @@ def scope_of(work: Round) -> Scope:
             for claim in owners
             if isinstance(claim.wanted, WantedUser) and _must_know_password(claim)
         },
+        descriptions=any(_is_described(claim) for claim in owners),
         groups=groups or any(_may_name_groups(claim) for claim in owners),
         holders=groups,
         may_be_old=work.may_be_old,
     )
+
+
+def _is_described(claim: Claim) -> bool:
+    wanted = claim.wanted
+    return isinstance(wanted, WantedUser | WantedRole) and wanted.description is not None
 
 
 def _must_know_password(claim: Claim) -> bool:

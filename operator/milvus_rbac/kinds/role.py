@@ -45,6 +45,9 @@ class MilvusRoleSpec(ClaimantSpec):
     allow besides. It can't be changed later."""
     grants: Annotated[tuple[GrantRow, ...], Field(max_length=MAX_ROWS)] = ()
     """Everything that the role grants. What is granted to the role by hand is taken back."""
+    description: Annotated[str, Field(max_length=1024)] | None = None
+    """What is said of the role in Milvus, at most 1024 bytes. Kept from Milvus 2.6.19 on, left out before; without it, whatever is
+    there stays."""
 
     @property
     def claimed_name(self) -> str:

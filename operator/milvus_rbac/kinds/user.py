@@ -61,6 +61,9 @@ class MilvusUserSpec(ClaimantSpec):
         Field(max_length=MAX_ROLES, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
     """All roles that the user has, by their names in Milvus. A role that is bound to the user by hand is taken back."""
+    description: Annotated[str, Field(max_length=1024)] | None = None
+    """What is said of the user in Milvus, at most 1024 bytes. Kept from Milvus 2.6.19 on, left out before; without it, whatever is
+    there stays."""
 
     @property
     def password_source(self) -> PasswordSecretRef:

@@ -22,6 +22,8 @@ class MilvusClient:
         self._credentials = credentials
         self._session = Session(Endpoint.of(address), credentials)
         self._features: Features | None = None
+        self._describes: bool | None = None
+        """Whether the server keeps descriptions; None while nobody wanted to know."""
         self._snapshots = Snapshots(self._session)
 
     @property
@@ -32,6 +34,7 @@ class MilvusClient:
     async def greet(self) -> Features:
         """Log in and find out what the server is; what is found shapes later reads."""
         self._session.watch()
+        self._describes = None
         self._snapshots = Snapshots(self._session)
         self._features = await features.learn(self._session, self._credentials)
         return self._features
@@ -39,11 +42,16 @@ class MilvusClient:
     async def observe(self, scope: Scope, wallet: Wallet) -> State:
         """Read the slice that the scope names."""
         learned = self._features or await self.greet()
+        observed: State | None = None
         if learned.privilege_groups:
             observed = await self._snapshots.observe(learned, scope, wallet)
-            if observed is not None:
-                return observed
-        return await read.observe(self._session, learned, scope, wallet)
+        if observed is None:
+            observed = await read.observe(self._session, learned, scope, wallet)
+        if not scope.descriptions:
+            return observed
+        if self._describes is None:
+            self._describes = await features.describes(self._session)
+        return await read.with_descriptions(self._session, observed) if self._describes else observed
 
     async def resolve(self, places: Collection[Place]) -> Mapping[Place, str | None]:
         """Look up which of these are aliases."""

@@ -18,7 +18,7 @@ from milvus_rbac.domain.state import (
     Grant,
     PasswordVerdict,
 )
-from milvus_rbac.errors import Refused, Unreachable
+from milvus_rbac.errors import InternalError, Refused, Unreachable
 from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.logins import try_login
 from milvus_rbac.milvus.port import Credentials, Features, Password
@@ -123,6 +123,17 @@ async def _checks_logins(session: Session) -> bool:
             Reason.UNREACHABLE, f"{name} did not say in time whether it checks logins; it is asked again."
         )
     return verdict is PasswordVerdict.REFUSED
+
+
+async def describes(session: Session) -> bool:
+    """Ask for a change of a role without a name, which no server makes: where it is refused for that, the call is known."""
+    try:
+        await session.read("AlterRole", requests.describe_role("", ""))
+    except Refused as error:
+        return error.refusal.reason is Reason.INVALID_NAME
+    except InternalError:
+        return False
+    return False
 
 
 async def _root_is_open(session: Session, own: Credentials, authorization: bool) -> bool:

@@ -1,6 +1,7 @@
 """Reading the slice of a Milvus that a scope names, with the calls that every server has. Changes nothing."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from milvus_rbac.domain import catalogue
@@ -27,7 +28,9 @@ from milvus_rbac.milvus.session import Session
 async def observe(session: Session, features: Features, scope: Scope, wallet: Wallet) -> State:
     """Read all users, roles and bindings, and the grants and passwords that the scope names."""
     names = (await session.read("ListCredUsers", requests.all_users())).usernames
-    members = _members((await session.read("SelectRole", requests.all_roles())).results)
+    listed = (await session.read("SelectRole", requests.all_roles())).results
+    members = _members(listed)
+    said = {row.role.name: row.role.description for row in listed}
     wanted = members if scope.holders else scope.roles
     grants = await _grants(
         session, features, {role: scope.roles.get(role, frozenset()) for role in wanted if role in members}
@@ -44,10 +47,18 @@ async def observe(session: Session, features: Features, scope: Scope, wallet: Wa
             )
             for name in names
         },
-        roles={role: Role(grants.get(role)) for role in members if role not in gone},
+        roles={role: Role(grants.get(role), said[role]) for role in members if role not in gone},
         groups=groups or {},
         groups_unreadable=groups is None,
     )
+
+
+async def with_descriptions(session: Session, state: State) -> State:
+    """Add what is said of each user: no other reply has it."""
+    reply = await session.read("SelectUser", requests.every_user())
+    said = {result.user.name: result.description for result in reply.results}
+    users = {name: replace(user, description=said.get(name, "")) for name, user in state.users.items()}
+    return replace(state, users=users, describes=True)
 
 
 async def grants_in(

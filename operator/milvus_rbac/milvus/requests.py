@@ -48,6 +48,16 @@ def unbind(user: str, role: str) -> Any:
     )
 
 
+def describe_user(user: str, description: str) -> Any:
+    """Ask to say something else of a user; needs no password."""
+    return pb.UpdateCredentialRequest(username=user, description=description)
+
+
+def describe_role(role: str, description: str) -> Any:
+    """Ask to say something else of a role."""
+    return pb.AlterRoleRequest(role_name=role, description=description)
+
+
 def one_alias(database: str, alias: str) -> Any:
     """Ask which collection an alias stands for."""
     return pb.DescribeAliasRequest(db_name=database, alias=alias)
@@ -101,6 +111,11 @@ def grants_of(role: str, database: str) -> Any:
 def one_user(user: str) -> Any:
     """Ask for a user and the names of its roles."""
     return pb.SelectUserRequest(user=pb.UserEntity(name=user), include_role_info=True)
+
+
+def every_user() -> Any:
+    """Ask for all users with what is said of them, without their roles."""
+    return pb.SelectUserRequest()
 
 
 def all_roles() -> Any:

@@ -60,6 +60,7 @@ class Snapshots:
         judged = scope.logins if features.authorization else {}
         verdicts = await logins.judge(hashes, wallet.wanted, judged)
         names = {role.name for role in meta.roles if role.name}
+        said: dict[str, str] = {role.name: role.description for role in meta.roles}
         return State(
             users={
                 one.user: User(
@@ -71,7 +72,10 @@ class Snapshots:
                 for one in meta.users
             },
             roles={
-                role: Role(frozenset(grants.get(role, ())) if role in names or role in grants else None)
+                role: Role(
+                    frozenset(grants.get(role, ())) if role in names or role in grants else None,
+                    said.get(role),
+                )
                 for role in names | BUILTIN_ROLES
             },
             groups={**features.builtin_groups, **members_of(meta.privilege_groups)},

@@ -12,6 +12,8 @@ from milvus_rbac.domain.changes import (
     CreateGroup,
     CreateRole,
     CreateUser,
+    DescribeRole,
+    DescribeUser,
     DropGroup,
     DropRole,
     DropUser,
@@ -88,6 +90,10 @@ class Writer:
                 await self._recreate(change)
             case BindRole(user, role):
                 await self._write("OperateUserRole", requests.bind(user, role))
+            case DescribeUser(user, description):
+                await self._write("UpdateCredential", requests.describe_user(user, description))
+            case DescribeRole(role, description):
+                await self._write("AlterRole", requests.describe_role(role, description))
             case UnbindRole(user, role):
                 await self._write("OperateUserRole", requests.unbind(user, role))
 
