@@ -74,7 +74,7 @@ class Snapshots:
             roles={
                 role: Role(
                     frozenset(grants.get(role, ())) if role in names or role in grants else None,
-                    said.get(role),
+                    said.get(role, ""),
                 )
                 for role in names | BUILTIN_ROLES
             },
