@@ -359,6 +359,56 @@ def test_a_new_password_of_the_operators_account_is_used_at_once(stage: Story, a
         assert role in admin.roles()
 
 
+# --- milvusRef
+
+
+def test_a_milvus_of_milvus_operator_is_found_by_its_name(stage: Story, milvus: MilvusFacts) -> None:
+    names = {"plural": "milvuses", "singular": "milvus", "kind": "Milvus"}
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "milvuses.milvus.io"},
+        "spec": {"group": "milvus.io", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+    stage.secret("milvus-admin", {"username": "root", "password": "Milvus"})
+    spec = {"milvusRef": {"name": "mine"}, "credentialsSecretRef": {"name": "milvus-admin"}}
+    stage.apply("MilvusConnection", CONNECTION, spec)
+    role = stage.unique("role")
+    stage.role("reader", role)
+    stage.start_operator()
+    missing = stage.wait_reason("MilvusConnection", CONNECTION, "Unreachable")
+    assert "spec.milvusRef" in missing["message"]
+    stage.cluster.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+    path = f"/apis/milvus.io/v1beta1/namespaces/{stage.namespace}/milvuses"
+    stage.wait(lambda: stage.cluster.api("GET", path)[0] == 200, "the kind served")
+    body = {"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "metadata": {"name": "mine"}}
+    stage.cluster.call("POST", path, body)
+    stage.reconcile("MilvusConnection", CONNECTION)
+    stage.wait(
+        lambda: (
+            "no status.endpoint" in (stage.condition("MilvusConnection", CONNECTION) or {}).get("message", "")
+        ),
+        "it says that nobody knows where",
+    )
+    stage.cluster.patch(f"{path}/mine", {"status": {"endpoint": stage.milvus.address}})
+    stage.wait_ready("MilvusRole", "reader")
+    status = stage.wait_ready("MilvusConnection", CONNECTION)["status"]
+    assert status["server"]["endpoint"] == stage.milvus.address
+    # An operator that starts anew knows its own, whether the Milvus can be looked up or not.
+    stage.operator.kill()
+    stage.cluster.call("DELETE", f"{path}/mine")
+    stage.start_operator()
+    stage.wait_reason("MilvusConnection", CONNECTION, "Unreachable")
+    stage.delete("MilvusConnection", CONNECTION)
+    stage.delete("MilvusRole", "reader")
+    stage.wait_gone("MilvusRole", "reader")
+    stage.wait_gone("MilvusConnection", CONNECTION)
+    with milvus.admin() as admin:
+        assert role not in admin.roles()
+
+
 # --- TLS
 
 

@@ -179,6 +179,24 @@ class TestRefusals:
                 "name either caSecretRef or caConfigMapRef",
             ),
             ({"uri": "https://x.global-cluster.vectordb.zillizcloud.com"}, "the primary cluster"),
+            ({"milvusRef": {"name": "m"}}, "write either uri, an address, or milvusRef"),
+            ({"uri": None}, "write either uri, an address, or milvusRef"),
+            (
+                {"delegations": [{"namespaces": {}}]},
+                "write names, or a selector, or both",
+            ),
+            (
+                {"delegations": [{"namespaces": {"names": ["a"]}, "privileges": ["All"]}]},
+                "can't be delegated: name other privileges",
+            ),
+            (
+                {"delegations": [{"namespaces": {"names": ["a"]}, "roles": ["admin"]}]},
+                "admin can't be delegated",
+            ),
+            (
+                {"delegations": [{"namespaces": {"names": ["a"]}, "userNames": ["a*b"]}]},
+                "spec.delegations[0].userNames[0]",
+            ),
             ({"uri": "./milvus.db"}, "spec.uri"),
             ({"uri": "http://milvus/milvus.db"}, "spec.uri"),
             ({"uri": "unix:/run/milvus.sock"}, "spec.uri"),

@@ -58,7 +58,7 @@ class Site:
 
 def site_of(entry: Entry, connection: MilvusConnection, link: Link, withdrawn: Collection[str]) -> Site:
     """Say how claims see the server of a connection; `withdrawn` are the uids whose intents mean nothing any more."""
-    uris = (connection.spec.uri, *connection.spec.former_uris)
+    uris = (link.address.uri, *connection.spec.former_uris)
     own, *former = (endpoint(uri, entry.name[0]) for uri in uris)
     endpoints = {own, *former}
     written = intents_of(entry.status)

@@ -62,7 +62,7 @@ class Connector:
             return True  # somebody may have mended that
         return time.monotonic() - self._asked_at > ASK_AGAIN
 
-    async def link(self, entry: Entry, connection: MilvusConnection, *, anew: bool) -> Link:
+    async def link(self, entry: Entry, connection: MilvusConnection, uri: str, *, anew: bool) -> Link:
         """Give a server that answered: the one from before, or with `anew` one that is asked again.
 
         Raises:
@@ -70,7 +70,7 @@ class Connector:
         """
         if self._link is not None and not anew:
             return self._link
-        means = await self._read_means(entry, connection)
+        means = await self._read_means(entry, connection, uri)
         if means != self._means:
             await self.close()
             self._means = means
@@ -111,9 +111,11 @@ class Connector:
                 raise trouble from None
             raise
 
-    async def _read_means(self, entry: Entry, connection: MilvusConnection) -> tuple[Address, Credentials]:
+    async def _read_means(
+        self, entry: Entry, connection: MilvusConnection, uri: str
+    ) -> tuple[Address, Credentials]:
         try:
-            return await self._read_address(entry, connection), await self._read_credentials(
+            return await self._read_address(entry, connection, uri), await self._read_credentials(
                 entry, connection
             )
         except (MilvusRbacError, ClusterRefused) as error:
@@ -141,8 +143,8 @@ class Connector:
         assert username is not None  # noqa: S101 - the same
         return Credentials(username.decode(), reading.password)
 
-    async def _read_address(self, entry: Entry, connection: MilvusConnection) -> Address:
-        uri, tls = connection.spec.uri, connection.spec.tls
+    async def _read_address(self, entry: Entry, connection: MilvusConnection, uri: str) -> Address:
+        tls = connection.spec.tls
         if tls is None:
             return Address(uri)
         ca = await self._read_ca(entry.name[0], connection)
@@ -192,6 +194,34 @@ def _check_username(username: bytes | None, namespace: str, name: str) -> Refusa
         message = f"Secret {namespace}/{name} has no key {USERNAME_KEY}: add it."
         return Refusal(Reason.SECRET_KEY_MISSING, message)
     return passwords.check_text(username, f"Key {USERNAME_KEY} of Secret {namespace}/{name}")
+
+
+async def look_up(cluster: Cluster, entry: Entry, connection: MilvusConnection) -> str | None:
+    """Find out where the Milvus of a milvusRef is; None without one, and for a connection that goes, perhaps after its Milvus.
+
+    Raises:
+        Unreachable: it is not there, or does not say where.
+    """
+    ref = connection.spec.milvus_ref
+    if ref is None or entry.deleting:
+        return None
+    namespace = ref.namespace or entry.name[0]
+    where = f"spec.milvusRef: Milvus {namespace}/{ref.name}"
+    try:
+        found = await cluster.get_milvus(namespace, ref.name)
+    except ClusterRefused as refused:
+        raise Unreachable(
+            Reason.UNREACHABLE, f"{where} can't be read by the operator: {refused.message}"
+        ) from None
+    if found is None:
+        raise Unreachable(Reason.UNREACHABLE, f"{where} is not there: create it, or correct the name.")
+    served = (found.get("status") or {}).get("endpoint")
+    if not served:
+        message = (
+            f"{where} has no status.endpoint yet: wait for Milvus Operator, or write its address as spec.uri."
+        )
+        raise Unreachable(Reason.UNREACHABLE, message)
+    return f"{connection.spec.scheme}://{served}"
 
 
 def _found(exists: bool, value: bytes | None, where: str, key: str) -> bytes:

@@ -16,7 +16,7 @@ from milvus_rbac.engine.aftermath import Aftermath, Played, lost_claims, refused
 from milvus_rbac.engine.batch import gather_batch, site_of, terms_of
 from milvus_rbac.engine.books import ConnectionBooks
 from milvus_rbac.engine.clock import Clock
-from milvus_rbac.engine.connecting import Connector, Link
+from milvus_rbac.engine.connecting import Connector, Link, look_up
 from milvus_rbac.engine.connection_report import lacking_privileges
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.entry import Entry
@@ -200,6 +200,12 @@ class Corridor:
         self._mark_by_clock(connection)
         link: Link | None = None
         try:
+            if self._anew and (uri := await look_up(self._tools.cluster, entry, connection)) is not None:
+                self._tools.store.uris[entry.uid] = uri
+            # Now it is known where it leads: nothing is sent where nothing may be.
+            if (refusal := self._refusal(entry)) is not None:
+                await self._stand_still(refusal)
+                return
             link = await self._link(entry, connection)
             await self._round(connection, link)
         except MilvusRbacError as error:
@@ -219,7 +225,8 @@ class Corridor:
         """Reach the server; what is said meanwhile about the connection counts for the next turn."""
         anew, self._anew = self._anew, False
         try:
-            link = await self._connector.link(entry, connection, anew=anew)
+            uri = self._tools.store.uri(entry)
+            link = await self._connector.link(entry, connection, uri, anew=anew)
         except BaseException:
             self._anew = True
             raise

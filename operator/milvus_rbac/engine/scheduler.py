@@ -220,10 +220,13 @@ class Scheduler:
         """Say why a connection may not be served: what the operator's settings say, and one corridor per endpoint."""
         if entry.connection is None:
             return None
-        namespace, server = entry.name[0], endpoint(entry.connection.spec.uri, entry.name[0])
+        namespace, uri = entry.name[0], self.store.uri(entry)
         if not self._settings.allows_connections_in(namespace):
             message = f"The operator takes no MilvusConnection from namespace {namespace} (MILVUS_RBAC_CONNECTION_NAMESPACES)."
             return Refusal(Reason.NOT_PERMITTED, message)
+        if not uri:
+            return None  # not looked up yet
+        server = endpoint(uri, namespace)
         if not self._settings.allows_endpoint(server):
             message = f"spec.uri: the operator does not connect to {server} (MILVUS_RBAC_ALLOWED_ENDPOINTS)."
             return Refusal(Reason.NOT_PERMITTED, message)
@@ -242,7 +245,7 @@ class Scheduler:
         for other in self.store.of_kind(CONNECTION):
             if other.connection is None or not self._settings.allows_connections_in(other.name[0]):
                 continue
-            same = endpoint(other.connection.spec.uri, other.name[0]) == server
+            same = endpoint(self.store.uri(other), other.name[0]) == server
             if same and (other.metadata["creationTimestamp"], other.uid) < rank:
                 return other
         return None

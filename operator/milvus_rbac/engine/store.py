@@ -31,6 +31,8 @@ class Store:
         self._by_connection: defaultdict[Name, set[str]] = defaultdict(set)
         self._by_claim: defaultdict[Claimed, set[str]] = defaultdict(set)
         self._secrets: dict[Name, SecretVersion] = {}
+        self.uris: dict[str, str] = {}
+        """By the uid of a MilvusConnection: where the Milvus is that its milvusRef names, as last looked up."""
         self.labels: Labels = {}
         """Of the namespaces, as last read; empty while no connection needs them."""
         self.labels_unreadable = False
@@ -71,6 +73,7 @@ class Store:
             del self._removed[next(iter(self._removed))]
         entry = self.entries.pop(uid, None)
         self._told.pop(uid, None)
+        self.uris.pop(uid, None)
         if entry is not None:
             self._unlink(entry)
         return entry
@@ -101,6 +104,14 @@ class Store:
         return [
             entry for entry in named if (tenancy.serves(entry) if tenancy else entry.name[0] == connection[0])
         ]
+
+    def uri(self, entry: Entry) -> str:
+        """Say where a MilvusConnection leads; empty while nobody knows."""
+        spec = entry.connection.spec if entry.connection else None
+        if spec is None or spec.uri is not None:
+            return spec.uri or "" if spec else ""
+        last = (entry.status.get("server") or {}).get("endpoint")
+        return self.uris.get(entry.uid) or (f"{spec.scheme}://{last}" if last else "")
 
     def tenancy(self, connection: Name) -> Tenancy | None:
         """Say whom a MilvusConnection serves; None when it is not there."""

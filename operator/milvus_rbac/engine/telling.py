@@ -66,7 +66,7 @@ class Teller:
         if entry is None or (entry.deleting and not entry.has_finalizer):
             return
         features = link.features if link else None
-        identity = endpoint(entry.connection.spec.uri, entry.name[0]) if entry.connection else ""
+        identity = endpoint(self._tools.store.uri(entry), entry.name[0])
         kept = intents_of(entry.status) if intents is None else intents
         status = connection_status(
             entry,

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints, WrapValidator
 from milvus_rbac.domain.lower import PasswordUpdate
 from milvus_rbac.kinds.delegation import Delegation
 from milvus_rbac.kinds.names import Endpoint, HostName, MilvusName, ServerUri, Uid
-from milvus_rbac.kinds.references import CaConfigMapRef, CaSecretRef, SecretRef
+from milvus_rbac.kinds.references import CaConfigMapRef, CaSecretRef, MilvusRef, SecretRef
 from milvus_rbac.kinds.resource import AGE, READY, REASON, Column, Resource
 from milvus_rbac.kinds.rules import Rule, validated_by
 from milvus_rbac.kinds.shape import Shape
@@ -61,26 +61,36 @@ class MilvusConnectionSpec(Shape):
     model_config = ConfigDict(
         json_schema_extra=validated_by(
             Rule(
-                "!has(self.tls) || self.uri.startsWith('https://')",
+                "has(self.uri) != has(self.milvusRef)",
+                "write either uri, an address, or milvusRef, a Milvus of Milvus Operator",
+            ),
+            Rule(
+                "!has(self.tls) || !has(self.uri) || self.uri.startsWith('https://')",
                 "tls needs an https uri: write https:// in uri, or remove tls",
                 field="tls",
             ),
         ),
     )
 
-    uri: Annotated[
-        ServerUri,
-        Field(
-            json_schema_extra=validated_by(
-                Rule(
-                    "!self.contains('global-cluster')",
-                    "the address of a global cluster leads to several servers: write the address of the primary cluster",
+    uri: (
+        Annotated[
+            ServerUri,
+            Field(
+                json_schema_extra=validated_by(
+                    Rule(
+                        "!self.contains('global-cluster')",
+                        "the address of a global cluster leads to several servers: write the address of the primary cluster",
+                    )
                 )
-            )
-        ),
-    ]
+            ),
+        ]
+        | None
+    ) = None
     """Address of the Milvus: `http://` or `https://`, a host and perhaps a port, no path. Without a port it is 19530 for
-    http and 443 for https. Host and port are the server's identity; see formerUris before changing them."""
+    http and 443 for https. Host and port are the server's identity; see formerUris before changing them. Either this or
+    milvusRef."""
+    milvus_ref: MilvusRef | None = None
+    """A Milvus that Milvus Operator runs: its status.endpoint is the address, with https if tls is given. Either this or uri."""
     credentials_secret_ref: SecretRef
     """The Secret with the account that the operator works with: keys `username` and `password`, as in a Secret of type
     kubernetes.io/basic-auth, or `token` with an API key of Zilliz Cloud. The account must be allowed to manage users and
@@ -118,6 +128,11 @@ class MilvusConnectionSpec(Shape):
     the name it claims decides. Without one, nothing."""
     suspend: bool = False
     """True stops all work on this Milvus and on everything that uses this connection."""
+
+    @property
+    def scheme(self) -> str:
+        """How the Milvus of a milvusRef is spoken to."""
+        return "https" if self.tls else "http"
 
     @property
     def interval_length(self) -> timedelta:
@@ -187,7 +202,7 @@ class MilvusConnection(Resource):
     columns: ClassVar = (
         READY,
         REASON,
-        Column("URI", ".spec.uri", "Address of the Milvus."),
+        Column("Endpoint", ".status.server.endpoint", "Host and port of the Milvus that answered last."),
         Column("Version", ".status.server.version", "The version that the server reports."),
         Column("Claims", ".status.claimCount", "How many resources use this connection.", type="integer"),
         AGE,

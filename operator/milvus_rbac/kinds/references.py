@@ -13,6 +13,15 @@ class ConnectionRef(Shape):
     """Namespace of the MilvusConnection; without it, the namespace of this resource."""
 
 
+class MilvusRef(Shape):
+    """A Milvus of Milvus Operator."""
+
+    name: ObjectName
+    """Name of the Milvus (milvus.io/v1beta1)."""
+    namespace: NamespaceName | None = None
+    """Namespace of the Milvus; without it, the namespace of this resource."""
+
+
 class SecretRef(Shape):
     """A Secret in the namespace of the resource that names it."""
 

@@ -107,6 +107,10 @@ class Cluster:
         """Read one ConfigMap."""
         return await self._get(_path(_CORE, "configmaps", namespace, name))
 
+    async def get_milvus(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a Milvus of Milvus Operator; None also where that is not installed."""
+        return await self._get(_path("/apis/milvus.io/v1beta1", "milvuses", namespace, name))
+
     async def is_crd_deleting(self, plural: str) -> bool:
         """Tell whether the definition of one of our kinds is on its way out, and every resource with it."""
         try:
