@@ -324,3 +324,16 @@ def test_an_heir_takes_over_without_a_drop(invite: Invite) -> None:
     team.delete("MilvusRole", "second")
     team.wait_gone("MilvusRole", "second")
     assert "a_reader" not in double.ask(lambda one: set(one.core.store.roles))
+
+
+@pytest.mark.parametrize("dress", ["2.3", "3.0"])
+def test_grants_that_waited_for_a_role_of_that_name_are_not_inherited(invite: Invite, dress: str) -> None:
+    tenants, double = invite(dress)
+    team = tenants.team_a
+    double.ask(lambda one: one.core.store.give("a_new", Kept("Collection", "b", "*", "Query"), "root"))
+    team.role("new", "a_new", {"privileges": ["Search"], "database": "a"}, **tenants.connection)
+    team.wait(
+        lambda: held(double, "a_new") == {SEARCH}, "only what is delegated", see=lambda: held(double, "a_new")
+    )
+    team.wait_ready("MilvusRole", "new")
+    assert held(double, "a_new") == {SEARCH}

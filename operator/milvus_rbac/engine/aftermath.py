@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from milvus_rbac.domain.changes import (
+    CreateRole,
     CreateUser,
     DropUser,
     PasswordMeans,
@@ -185,6 +186,11 @@ class Aftermath:
             uid = plan.claim.ref.uid
             errors = [error for _, error in result.outcome.failed[uid]]
             dropped_perhaps = any(isinstance(one, RecreateUser) for one, _ in result.outcome.failed[uid])
+            if plan.claim.permit is not None and any(
+                isinstance(change, CreateRole) for change in result.outcome.done[uid]
+            ):
+                # Grants can be there before their role: of one that was dropped by hand (2.3), or by RestoreRBAC.
+                self._dirty.mark({uid})
             if dropped_perhaps or any(isinstance(error, InternalError) for error in errors):
                 self._dirty.mark_later(uid, RETRY_LATER)
 
