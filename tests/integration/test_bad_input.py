@@ -523,7 +523,7 @@ def test_a_connection_of_another_namespace_is_not_permitted(story: Story, admin:
     name = story.unique("u")
     story.password("app", fresh_password())
     story.user("app", name, connectionRef={"name": CONNECTION, "namespace": "milvus-rbac-system"})
-    _must_say(story.wait_reason("MilvusUser", "app", "NotPermitted"), "spec.connectionRef", "own namespace")
+    _must_say(story.wait_reason("MilvusUser", "app", "NotPermitted"), "spec.connectionRef", "delegates")
     assert name not in admin.users()
     story.delete("MilvusUser", "app")
     story.wait_gone("MilvusUser", "app")

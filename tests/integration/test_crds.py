@@ -50,6 +50,8 @@ def cluster(control_plane: Cluster) -> Cluster:
     control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
     samples = ROOT / "manifests" / "samples" / "namespace.yaml"
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", samples)
+    team = "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-a}"  # that of docs/tenancy.md
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=team)
     # kubectl keeps what it learned of the API before the kinds were there; this makes it look anew.
     control_plane.kubectl("api-resources", "--api-group", GROUP)
     return control_plane

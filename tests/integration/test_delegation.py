@@ -337,3 +337,41 @@ def test_grants_that_waited_for_a_role_of_that_name_are_not_inherited(invite: In
     )
     team.wait_ready("MilvusRole", "new")
     assert held(double, "a_new") == {SEARCH}
+
+
+def test_a_resource_that_somebody_else_keeps_from_going_owns_nothing(invite: Invite) -> None:
+    tenants, double = invite("3.0")
+    team, ref = tenants.team_a, tenants.connection
+    spec = {"roleName": "a_taken", "grants": [], **ref}
+    team.apply("MilvusRole", "first", spec, finalizers=["team/keeps-it"])
+    team.wait_ready("MilvusRole", "first")
+    team.delete("MilvusRole", "first")
+    team.wait(lambda: "a_taken" not in roles(double), "the role dropped")
+    double.ask(by_hand)
+    team.apply("MilvusRole", "second", spec | {"adoption": "Always"})
+    refused = team.wait_reason("MilvusRole", "second", "Conflict")
+    assert "mayAdopt" in refused["message"]
+    assert held(double, "a_taken") == {("Collection", "Query", "secret_database", "*")}
+    team.delete("MilvusRole", "second")
+    team.wait_gone("MilvusRole", "second")
+    tenants.platform.role("ours", "a_taken", adoption="Always")
+    tenants.platform.wait_ready("MilvusRole", "ours")
+
+
+def test_what_is_wrong_with_the_connection_is_not_for_the_ears_of_teams(invite: Invite) -> None:
+    tenants, _ = invite("3.0")
+    team, platform = tenants.team_a, tenants.platform
+    team.role("before", "a_before", **tenants.connection)
+    team.wait_ready("MilvusRole", "before")
+    platform.secret("milvus-admin", {"username": "root"})
+    platform.wait_reason("MilvusConnection", "prod", "SecretKeyMissing")
+    team.role("after", "a_after", **tenants.connection)
+    team.delete("MilvusRole", "before")
+    for name, reason in (("after", "WaitingForConnection"), ("before", "DeletionBlocked")):
+        message = team.wait_reason("MilvusRole", name, reason)["message"]
+        assert "SecretKeyMissing" in message
+        assert "milvus-admin" not in message
+        assert platform.namespace not in message.replace(team.namespace, "")
+    platform.secret("milvus-admin", {"username": "root", "password": "Milvus"})
+    team.wait_ready("MilvusRole", "after")
+    team.wait_gone("MilvusRole", "before")

@@ -23,6 +23,7 @@ from milvus_rbac.engine.claiming import (
     rotated,
 )
 from milvus_rbac.engine.entry import intents_of
+from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.engine.vault import Reading
 from unit.resources import HERE, Json, claimed, connection, entry, role, user
 
@@ -169,3 +170,31 @@ def test_without_intents_there_are_none(status: dict[str, Any]) -> None:
 def test_intents_are_found_by_the_resource() -> None:
     intent = {"endpoint": HERE, "uid": "uid-app", "kind": "MilvusUser", "name": "app"}
     assert intents_of(entry(connection(status={"inFlight": [intent]})).status) == {"uid-app": intent}
+
+
+def test_what_was_let_go_owns_nothing_however_long_somebody_else_keeps_it() -> None:
+    deleted: dict[str, Any] = GOING
+    theirs = user(status=claimed(), finalizers=["somebody/else"], **deleted)
+    one = claim_of(entry(theirs), {HERE}, "root", {"uid-app"})
+    assert (one.origin, one.intended, one.is_ours) == (None, False, False)
+    ours = user(status=claimed(), finalizers=["somebody/else", "rbac.milvus.io/finalizer"], **deleted)
+    assert claim_of(entry(ours), {HERE}, "root").is_ours
+
+
+def test_nobody_is_dropped_while_it_is_not_known_what_is_delegated() -> None:
+    selecting = {
+        "delegations": [
+            {"namespaces": {"selector": {"matchLabels": {"milvus": "yes"}}}, "userNames": ["app"]}
+        ]
+    }
+    milvus = entry(connection(spec=selecting, namespace="milvus"))
+    keeping = user(
+        spec={"deletionPolicy": "Retain"}, status=claimed(), deletionTimestamp="2026-01-01T00:00:00Z"
+    )
+    unknown, not_theirs = Tenancy(milvus, {}), Tenancy(milvus, {"ns": {}})
+    assert claim_of(entry(keeping), {HERE}, "root", tenancy=unknown).retain
+    assert not claim_of(entry(keeping), {HERE}, "root", tenancy=not_theirs).retain
+    there = claim_of(entry(user(status=claimed())), {HERE}, "root", tenancy=unknown)
+    assert there.refusal is not None
+    assert there.refusal.reason is Reason.WAITING_FOR_CONNECTION
+    assert claim_of(entry(user(status=claimed())), {HERE}, "root", tenancy=not_theirs).refusal is None

@@ -412,6 +412,42 @@ class TestHeirs:
         assert made["role-a_reader"].changes == (DropRole("a_reader"),)
         assert made["heir"].changes == ()
 
+    def test_who_has_expired_inherits_nothing(self) -> None:
+        made = plans(self.OWNER, replace(self.HEIR, expired=True), observed=holding())
+        assert made["role-a_reader"].changes == (DropRole("a_reader"),)
+
     def test_the_intent_of_a_create_is_inherited_as_well(self) -> None:
         owner = replace(self.OWNER, origin=None, intended=True)
         assert plans(owner, self.HEIR, observed=holding())["heir"].origin is Origin.CREATED
+
+
+class TestLeavingBehind:
+    """With Retain a team leaves what it is permitted at that time, and no more."""
+
+    def test_what_is_not_permitted_is_taken_first(self) -> None:
+        going = role(deleting=True, retain=True)
+        made = plan(going, holding(QUERY, SEARCH))
+        assert (made.changes, made.left_behind) == ((RevokePrivilege("a_reader", QUERY),), True)
+        observed = State(
+            users={"a_app": User(frozenset({"reader", "other"}))}, roles={"reader": Role(), "other": Role()}
+        )
+        left = plan(user(deleting=True, retain=True), observed)
+        assert (left.changes, left.left_behind) == ((UnbindRole("a_app", "other"),), True)
+
+    def test_a_pause_leaves_nothing_whose_name_may_not_be_claimed_any_more(self) -> None:
+        made = plan(role(deleting=True, suspended=True, permit=NOTHING), holding(SEARCH))
+        assert (made.changes[-1], made.left_behind) == (DropRole("a_reader"), False)
+
+    def test_in_the_connection_s_own_namespace_all_of_it_stays(self) -> None:
+        made = plan(role(deleting=True, retain=True, permit=None), holding(QUERY))
+        assert (made.changes, made.left_behind) == ((), True)
+
+
+def test_what_can_not_be_judged_is_kept_only_where_it_is_permitted() -> None:
+    """An alias that nobody may look up keeps grants of that privilege, but not in databases that were taken away."""
+    elsewhere = replace(SEARCH, database="b")
+    named = replace(SEARCH, object_name="orders_7")
+    one = role(GrantRow(("Search",), "a", ("orders",)))
+    observed = holding(named, elsewhere)
+    (desired,) = lower([(one, None)], TERMS, observed, aliases={("a", "orders"): None})
+    assert diff(observed, [desired])[0].changes == (RevokePrivilege("a_reader", elsewhere),)

@@ -159,7 +159,7 @@ class TestStatus:
         [
             (IN_FORCE, "8", "the Secret's version, as just proven"),
             (UNKNOWN, "7", "nobody asked: what was proven before"),
-            (REFUSED, None, "proven wrong: none is"),
+            (REFUSED, "7", "proven wrong: what was accepted last, which a rotation must not lose"),
         ],
     )
     def test_the_version_in_force_is_the_one_that_was_proven(

@@ -219,7 +219,11 @@ def _with_heir(contenders: list[Claim]) -> list[Claim]:
         # The heir is there already: its claim was written down, and the former owner has not been let go yet.
         taken = owner.ref.uid if owner is not None else ""
         return [replace(one, heir=taken) if one in going and taken else one for one in contenders]
-    rest = [one for one in contenders if one.ref.namespace == owner.ref.namespace and not one.deleting]
+    rest = [
+        one
+        for one in contenders
+        if one.ref.namespace == owner.ref.namespace and not (one.deleting or one.expired)
+    ]
     heir = elect(rest)
     if heir is None:
         return contenders

@@ -101,7 +101,7 @@ def _role_changes(observed: State, name: str, desired: DesiredRole) -> Iterator[
     now = observed.roles[name].description if name in observed.roles else ""
     if observed.describes and desired.description not in {None, now}:
         yield DescribeRole(name, desired.description or "")
-    wanted = desired.grants | {grant for grant in held if grant.privilege in desired.undecided}
+    wanted = desired.grants
     for grant in sorted(wanted - held):
         yield GrantPrivilege(name, grant)
     # A companion comes with its leader and is no drift. Without the leader it is taken by a call of its own, because

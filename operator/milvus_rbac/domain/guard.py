@@ -173,10 +173,12 @@ def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPla
 
 def _guard_deletion(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan:
     claim = facts.claim
-    if proposal.desired.refusals or claim.heir:
+    if claim.heir or (proposal.desired.refusals and not claim.retain):
         return ClaimPlan(claim)  # another resource has it
-    if claim.retain or claim.suspended or facts.terms.observe_only:
-        return ClaimPlan(claim, left_behind=is_there and claim.is_ours)
+    if claim.retain or (claim.suspended and claim.is_permitted) or facts.terms.observe_only:
+        halted = () if facts.terms.observe_only or not claim.is_ours else proposal.changes
+        taken = tuple(change for change in halted if not _may_keep(change, facts))
+        return ClaimPlan(claim, taken, left_behind=is_there and claim.is_ours)
     if not is_there or claim.may_drop or _is_proven(facts):
         in_use = next((found for change in proposal.changes if (found := group_is_free(change, facts))), None)
         if in_use is not None:

@@ -49,8 +49,6 @@ class DesiredRole:
     grants: frozenset[Grant]
     description: str | None = None
     """None: whatever is there. So it is for users."""
-    undecided: frozenset[str] = frozenset()
-    """Names that are asked for and can't be judged now: what the role holds of them stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,9 @@ class _Place:
     role_owners: Mapping[str, Claim]
 
     def lower(self, claim: Claim, refusal: Refusal | None) -> Desired:
-        if refusal is not None or claim.deleting or claim.expired:
+        # What other namespaces leave in Milvus is first made what they are permitted.
+        stays = claim.retain and claim.permit is not None
+        if refusal is not None or (claim.deleting and not stays) or claim.expired:
             return Desired(claim, None, (refusal,) if refusal else ())
         if not claim.is_permitted:
             return self._take_back(claim)
@@ -137,13 +137,17 @@ class _Place:
                 )
                 return Desired(claim, None, (Refusal(Reason.RESERVED_NAME, message),))
             case WantedRole():
-                return _lower_role(claim, claim.wanted, self.words, self.terms)
+                return _lower_role(claim, claim.wanted, self._held(claim), self.words, self.terms)
             case WantedUser():
                 return _lower_user(
                     claim, claim.wanted, self.terms, self._forbidden(claim, claim.wanted.roles)
                 )
             case WantedGroup():
                 return _lower_group(claim, claim.wanted, self.words)
+
+    def _held(self, claim: Claim) -> frozenset[Grant]:
+        role = self.observed.roles.get(claim.object_name)
+        return (role.grants if role else None) or frozenset()
 
     def _take_back(self, claim: Claim) -> Desired:
         """Want nothing for what its namespace may not claim any more; that it is there is not taken back."""
@@ -195,7 +199,9 @@ def _forbidden_role(role: str) -> Refusal:
     return Refusal(Reason.NOT_PERMITTED, message)
 
 
-def _lower_role(claim: Claim, wanted: WantedRole, words: Vocabulary, terms: Terms) -> Desired:
+def _lower_role(
+    claim: Claim, wanted: WantedRole, held: frozenset[Grant], words: Vocabulary, terms: Terms
+) -> Desired:
     grants: set[Grant] = set()
     undecided: set[str] = set()
     refusals: list[Refusal] = []
@@ -208,8 +214,15 @@ def _lower_role(claim: Claim, wanted: WantedRole, words: Vocabulary, terms: Term
             refusals.append(refusal)
             if refusal.reason is Reason.MISSING_PRIVILEGES:
                 undecided.add(name)
-    state = DesiredRole(frozenset(grants), wanted.description, frozenset(undecided))
+    # What is asked for and can't be judged now stays as it is, as far as it is permitted.
+    kept = {one for one in held if one.privilege in undecided and _is_within(claim, one, terms)}
+    state = DesiredRole(frozenset(grants | kept), wanted.description)
     return Desired(claim, state, tuple(refusals))
+
+
+def _is_within(claim: Claim, grant: Grant, terms: Terms) -> bool:
+    given, bound = claim.permit, terms.databases_are_boundaries
+    return given is None or permits.refuse_grants(given, (grant,), "", databases_are_boundaries=bound) is None
 
 
 def _expand(

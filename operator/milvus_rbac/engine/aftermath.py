@@ -122,7 +122,7 @@ class Aftermath:
             self._retries[uid] += 1
             self._dirty.mark({uid})
         elif plan.claim.deleting:
-            await self._conclude_deletion(entry, plan, result)
+            await self._conclude_deletion(entry, plan, played)
         else:
             self._retries.pop(uid, None)
             self._wake_at_expiry(entry)
@@ -166,11 +166,13 @@ class Aftermath:
             self._timers[entry.uid] = at
             self._dirty.mark_later(entry.uid, (at - now).total_seconds())
 
-    async def _conclude_deletion(self, entry: Entry, plan: ClaimPlan, result: Result) -> None:
+    async def _conclude_deletion(self, entry: Entry, plan: ClaimPlan, played: Played) -> None:
+        result = played.result
         if plan.withheld:
             await self._teller.tell(entry, pending_report(entry, plan.refusals[0]))
             return
-        if plan.claim.heir and not self._has_claim(plan.claim.heir):
+        is_there = held_now(plan, result, played.terms) is not None
+        if plan.claim.heir and is_there and not self._has_claim(plan.claim.heir):
             return  # it wakes this one as soon as it is written down that the object is its own
         if result.outcome.is_complete(plan):
             await self._tools.release(entry, left_behind=plan.left_behind)
@@ -246,7 +248,9 @@ def _is_gone(plan: ClaimPlan, result: Result, terms: Terms) -> bool:
     if any(isinstance(change, DropUser) for change in result.outcome.done[plan.claim.ref.uid]):
         return True  # expired
     is_unseen = plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable
-    return plan.claim.origin is not None and not is_unseen and held_now(plan, result, terms) is None
+    # What was about to be made and may not be any more: nobody makes it, and the name is free.
+    is_ours = plan.claim.origin is not None or not plan.claim.is_permitted
+    return is_ours and not is_unseen and held_now(plan, result, terms) is None
 
 
 def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:

@@ -57,7 +57,7 @@ def claim_of(
             ref, "", WantedRole(()), created_at, deleting=entry.deleting, retain=True, refusal=refusal
         )
     name = model.spec.claimed_name
-    recorded = model.status.claim
+    recorded, let_go = model.status.claim, entry.deleting and not entry.has_finalizer
     reserved = names.check(kind, name, operator_account)
     valid = recorded is not None and recorded.name == name and recorded.endpoint in endpoints
     return Claim(
@@ -66,11 +66,12 @@ def claim_of(
         _wanted(model),
         created_at,
         adoption=model.spec.adoption,
-        origin=recorded.origin if recorded and valid else None,
-        intended=entry.uid in intents,
+        # What is deleted and was let go is nothing to us, however long somebody else's finalizer keeps the resource.
+        origin=recorded.origin if recorded and valid and not let_go else None,
+        intended=entry.uid in intents and not let_go,
         deleting=entry.deleting,
         # What has become reserved since, such as the operator's own account, is not dropped with its resource.
-        retain=keeps_on_deletion(entry, permit) or reserved is not None,
+        retain=keeps_on_deletion(entry, None if unsure else permit) or reserved is not None,
         suspended=model.spec.suspend,
         permit=permit,
         expired=now is not None and (at := expiry(entry)) is not None and at <= now,

@@ -202,7 +202,6 @@ class Corridor:
         try:
             if self._anew and (uri := await look_up(self._tools.cluster, entry, connection)) is not None:
                 self._tools.store.uris[entry.uid] = uri
-            # Now it is known where it leads: nothing is sent where nothing may be.
             if (refusal := self._refusal(entry)) is not None:
                 await self._stand_still(refusal)
                 return
@@ -296,6 +295,7 @@ class Corridor:
         try:
             result = await run_round(work, link.milvus, books, self._may_write)
             self._withdrawn |= lost_claims(result, work.terms, site.intents)
+            await self._withdraw(link, books)
             await self._aftermath.settle(Played(result, batch, work.terms, site))
         finally:
             self._withdrawn |= refused_creates(work.outcome, site.intents)

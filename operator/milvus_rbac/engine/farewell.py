@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from milvus_rbac.engine.claiming import keeps_on_deletion
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.entry import CLASSES, Entry
+from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.engine.together import together
 from milvus_rbac.engine.tools import RETRY_LATER, Tools
 from milvus_rbac.kinds import MilvusConnection
@@ -54,17 +55,21 @@ class Farewell:
         kinds = {entry.kind for entry in leaving}
         ends = await together(self._tools.cluster.is_crd_deleting(CLASSES[kind].plural) for kind in kinds)
         doomed = {kind for kind, is_ending in zip(kinds, ends, strict=True) if is_ending}
+        unsure = {entry.uid for entry in leaving if tenancy and tenancy.is_unsure(entry)}
         released = {
             entry.uid
             for entry in leaving
             if untouched
-            or keeps_on_deletion(entry, tenancy.permit(entry) if tenancy else None)
             or entry.kind in doomed
+            # What is delegated may have been narrowed: that is taken first, in a round.
+            or ((entry.uid in unsure or not _is_limited(entry, tenancy)) and keeps_on_deletion(entry))
         }
+        for uid in unsure - released:
+            self._dirty.mark_later(uid, RETRY_LATER)  # nobody knows what becomes of it
         for entry in leaving:
             if entry.uid in released:
                 await self._release(entry)
-        return [entry for entry in waiting if entry.uid not in released]
+        return [entry for entry in waiting if entry.uid not in released | unsure]
 
     async def release_all(self) -> None:
         """Let go of everything that is deleted, and name it; nobody is left who could take it out of Milvus."""
@@ -95,3 +100,7 @@ class Farewell:
             self._dirty.mark_later(entry.uid, RETRY_LATER)
         # Not before: where Kubernetes gave no answer, it is still to be done.
         self._dirty.discard({entry.uid})
+
+
+def _is_limited(entry: Entry, tenancy: Tenancy | None) -> bool:
+    return tenancy is not None and tenancy.permit(entry) is not None

@@ -278,10 +278,11 @@ def _binding(entry: Entry, held: Held | None, unbound: Refusal | None) -> object
 
 
 def _password_in_force(claim: Claim, held: User, entry: Entry) -> object:
-    if held.password is PasswordVerdict.UNKNOWN:
+    if held.password is not PasswordVerdict.IN_FORCE:
+        # Until another version is in force it is known of none that this one is not: a rotation keeps its text.
         return entry.status.get("password")
     version = claim.wanted.password if isinstance(claim.wanted, WantedUser) else None
-    if held.password is not PasswordVerdict.IN_FORCE or version is None:
+    if version is None:
         return None
     known = {"secretUid": version.uid, "secretResourceVersion": version.resource_version}
     return {**known, "hashDigest": held.hash_digest} if held.hash_digest else known

@@ -201,6 +201,7 @@ class Scheduler:
         """Read them where a connection selects by them. What can't be read now is as it was."""
         connections = self.store.of_kind(CONNECTION)
         if not any(Tenancy(one, {}).selects_by_label for one in connections):
+            self.store.labels, self.store.labels_unreadable = {}, False
             return
         try:
             found = await self._cluster.list_namespace_labels()

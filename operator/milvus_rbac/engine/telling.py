@@ -90,22 +90,29 @@ class Teller:
 
     async def tell_pending(self, uids: Iterable[str], refusal: Refusal) -> None:
         """Tell resources that nothing can be done for them now; who was Ready keeps its last known truth."""
-        name = self._connection.name[1]
         for uid in uids:
             entry = self._tools.store.entries.get(uid)
             if entry is None:
                 continue
+            why = self._why(entry, refusal)
             if entry.deleting and entry.has_finalizer:
                 message = (
-                    f"It can't be taken out of Milvus now: MilvusConnection {name}: {refusal.message} To let it go and "
+                    f"It can't be taken out of Milvus now: {why} To let it go and "
                     "leave Milvus as it is, annotate it with rbac.milvus.io/force-retain=true."
                 )
                 await self.tell(entry, pending_report(entry, Refusal(Reason.DELETION_BLOCKED, message)))
             elif not entry.deleting and _is_pending(entry):
                 suspended = refusal.reason is Reason.SUSPENDED
                 reason = Reason.SUSPENDED if suspended else Reason.WAITING_FOR_CONNECTION
-                message = f"Waits for MilvusConnection {name}: {refusal.message}"
+                message = f"Waits for {why}"
                 await self.tell(entry, pending_report(entry, Refusal(reason, message)))
+
+    def _why(self, entry: Entry, refusal: Refusal) -> str:
+        """Say what is wrong with the connection, to those whose it is; Secrets, hosts and accounts are not for others."""
+        namespace, name = self._connection.name
+        if entry.name[0] == namespace:
+            return f"MilvusConnection {name}: {refusal.message}"
+        return f"MilvusConnection {name}: {refusal.reason.value}; those who run it are told why."
 
     async def _announce(self, entry: Entry, news: Iterable[News]) -> None:
         for one in news:

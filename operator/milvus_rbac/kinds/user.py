@@ -105,7 +105,7 @@ class MilvusUserStatus(ClaimantStatus):
     role_count: int | None = None
     """How many roles the user has in Milvus."""
     password: PasswordVersion | None = None
-    """Which version of the Secret holds the password that Milvus accepts."""
+    """Which version of the Secret holds the password that Milvus accepted last; whether it still does, PasswordSynced says."""
     binding: Binding | None = None
     """The Secret of spec.connectionSecret, once it holds what is in force."""
 
