@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.operator import ACCOUNT, OperatorProcess, permit_in
+from support.operator import ACCOUNT, OperatorProcess, let_in, permit_in
 from support.quiet import watch_for
 from support.story import CONNECTION, Story
 from support.wide import WideStory
@@ -76,7 +76,7 @@ def test_flags_say_which_namespaces_are_served_and_no_others_are(
     permit_in(cluster, mine)
     for namespace in namespaces[1:]:
         cluster.create_namespace(namespace)
-        _bind(cluster, mine, namespace)
+        let_in(cluster, mine, namespace)
     kubeconfig = cluster.service_account_kubeconfig(mine, ACCOUNT)
     flags = ["--namespaces", ",".join(namespaces[:2]), "--lease-namespace", mine, "--log-format", "text"]
     operator = OperatorProcess(kubeconfig, "flags", flags)
@@ -99,16 +99,6 @@ def test_flags_say_which_namespaces_are_served_and_no_others_are(
     for namespace in namespaces[1:]:
         cluster.delete_namespace(namespace)
     stage.namespace = mine
-
-
-def _bind(cluster: Any, account_namespace: str, namespace: str) -> None:
-    """Let the operator of one namespace work in another one, too."""
-    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": account_namespace}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT}
-    cluster.call("POST", path, {"metadata": {"name": ACCOUNT}, "roleRef": reference, "subjects": [subject]})
-    user = f"system:serviceaccount:{account_namespace}:{ACCOUNT}"
-    cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")
 
 
 @pytest.fixture

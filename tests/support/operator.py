@@ -100,3 +100,13 @@ def permit_in(cluster: Cluster, namespace: str) -> None:
     lease = {"group": "coordination.k8s.io", "resource": "leases"}
     cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")
     cluster.wait_until_allowed(user, namespace=namespace, verb="create", **lease)
+
+
+def let_in(cluster: Cluster, home: str, namespace: str) -> None:
+    """Let the operator whose ServiceAccount is in one namespace work in another one, too."""
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": home}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT}
+    cluster.call("POST", path, {"metadata": {"name": ACCOUNT}, "roleRef": reference, "subjects": [subject]})
+    user = f"system:serviceaccount:{home}:{ACCOUNT}"
+    cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")

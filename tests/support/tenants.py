@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from support.operator import ACCOUNT
+from support.operator import let_in
 from support.story import CONNECTION, Story
 
 
@@ -44,18 +44,7 @@ class Tenants:
         platform = self.platform
         namespace = f"{platform.namespace}-{suffix}"
         platform.cluster.create_namespace(namespace)
-        let_in(platform, namespace)
+        let_in(platform.cluster, platform.namespace, namespace)
         team = Story(platform.cluster, namespace, platform.milvus, platform.api, platform.unique)
         team.operators = platform.operators
         return team
-
-
-def let_in(story: Story, namespace: str) -> None:
-    """Let the operator of a story work in another namespace, too."""
-    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": story.namespace}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT}
-    body = {"metadata": {"name": ACCOUNT}, "roleRef": reference, "subjects": [subject]}
-    story.cluster.call("POST", path, body)
-    user = f"system:serviceaccount:{story.namespace}:{ACCOUNT}"
-    story.cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")

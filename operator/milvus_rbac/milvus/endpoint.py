@@ -91,9 +91,7 @@ async def wants_certificate(endpoint: Endpoint) -> bool:
 
     Sends nothing but a handshake; with TLS 1.3 the refusal comes after it.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context = _trusting_anybody()
     try:
         async with asyncio.timeout(_DIAGNOSIS_SECONDS):
             reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
@@ -114,9 +112,7 @@ async def speaks_tls(endpoint: Endpoint) -> bool:
 
     Trusts nobody and sends nothing but a handshake.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context = _trusting_anybody()
     try:
         async with asyncio.timeout(_DIAGNOSIS_SECONDS):
             _, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
@@ -124,3 +120,11 @@ async def speaks_tls(endpoint: Endpoint) -> bool:
         return False
     writer.transport.abort()
     return True
+
+
+def _trusting_anybody() -> ssl.SSLContext:
+    """For a handshake that only shows what the other side wants: nothing is sent to whoever it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
