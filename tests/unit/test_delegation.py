@@ -54,7 +54,7 @@ ENTRY = Delegation(
     privileges=frozenset({"Search", "finders", "Dream"}),
     roles=frozenset({"reader", "admin"}),
 )
-PERMIT = permit([ENTRY], "team-a", {}, role_name="a_reader")
+PERMIT = permit([ENTRY], "team-a", {}, role_name="a_reader") or NOTHING
 WORDS = Vocabulary(privilege_groups=True, levels={"Search": Level.COLLECTION, "Dream": Level.COLLECTION})
 TERMS = Terms(words=WORDS)
 SEARCH = Grant(ObjectType.COLLECTION, "Search", "a", ANY)
@@ -78,7 +78,6 @@ def labelled(*expressions: Expression) -> Delegation:
         (replace(ENTRY, user_names=()), "team-a", {}, "a_app", False),
         (replace(ENTRY, user_names=("*",)), "team-a", {}, "anything", True),
         (labelled(), "any", {}, "a_app", True),
-        (labelled(), "any", None, "a_app", False),
         (labelled(Expression("team", Operator.IN, frozenset({"a"}))), "any", {"team": "a"}, "a_app", True),
         (labelled(Expression("team", Operator.IN, frozenset({"a"}))), "any", {"team": "b"}, "a_app", False),
         (labelled(Expression("team", Operator.IN, frozenset({"a"}))), "any", {}, "a_app", False),
@@ -105,14 +104,36 @@ def labelled(*expressions: Expression) -> Delegation:
 def test_an_entry_governs_the_namespaces_and_names_that_it_says(
     entry: Delegation, namespace: str, labels: dict[str, str] | None, name: str, found: bool
 ) -> None:
-    assert permit([entry], namespace, labels, user_name=name).claims_name is found
+    given = permit([entry], namespace, labels, user_name=name)
+    assert given is not None
+    assert given.claims_name is found
+
+
+@pytest.mark.parametrize(
+    ("entries", "name", "is_known"),
+    [
+        ([labelled()], "a_app", False),
+        ([labelled()], "b_app", True),
+        ([ENTRY, labelled()], "a_app", True),
+        ([labelled(), ENTRY], "a_app", False),
+    ],
+)
+def test_without_its_labels_a_namespace_is_only_judged_where_they_do_not_matter(
+    entries: list[Delegation], name: str, is_known: bool
+) -> None:
+    assert (permit(entries, "team-a", None, user_name=name) is not None) is is_known
 
 
 def test_the_first_entry_that_matches_decides() -> None:
     narrow = replace(ENTRY, user_names=("a_app",), role_names=(), databases=frozenset())
-    assert permit([narrow, ENTRY], "team-a", {}, user_name="a_app").databases == frozenset()
-    assert permit([narrow, ENTRY], "team-a", {}, user_name="a_other").databases == {"a"}
-    assert permit([narrow, ENTRY], "team-a", {}, role_name="a_app").databases == {"a"}
+    for names, databases in (
+        ({"user_name": "a_app"}, set()),
+        ({"user_name": "a_other"}, {"a"}),
+        ({"role_name": "a_app"}, {"a"}),
+    ):
+        given = permit([narrow, ENTRY], "team-a", {}, **names)
+        assert given is not None
+        assert given.databases == databases
     assert permit([], "team-a", {}, role_name="a_app") == NOTHING
     assert permit([ENTRY], "team-a", {}) == NOTHING
 
@@ -122,7 +143,9 @@ def test_the_first_entry_that_matches_decides() -> None:
 )
 def test_what_gives_everything_or_access_to_others_is_not_delegated_whoever_says_so(name: str) -> None:
     entry = replace(ENTRY, privileges=frozenset({name, "Search"}))
-    assert permit([entry], "team-a", {}, role_name="a_reader").privileges == {"Search"}
+    given = permit([entry], "team-a", {}, role_name="a_reader")
+    assert given is not None
+    assert given.privileges == {"Search"}
     assert "admin" not in PERMIT.roles
 
 

@@ -72,13 +72,13 @@ class Delegation:
     may_adopt: bool = False
     accept_weak_isolation: bool = False
 
-    def covers(self, namespace: str, labels: Mapping[str, str] | None) -> bool:
-        """Tell whether the entry is about a namespace; where nobody knows its labels (None), only by its name."""
+    def covers(self, namespace: str, labels: Mapping[str, str] | None) -> bool | None:
+        """Tell whether the entry is about a namespace; None where that depends on labels that nobody knows (None)."""
         if namespace in self.namespaces:
             return True
-        if self.selector is None or labels is None:
+        if self.selector is None:
             return False
-        return all(expression.matches(labels) for expression in self.selector)
+        return None if labels is None else all(expression.matches(labels) for expression in self.selector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +104,18 @@ def permit(
     *,
     user_name: str | None = None,
     role_name: str | None = None,
-) -> Permit:
-    """Find what the first entry that matches a claim's namespace and name lets it have."""
+) -> Permit | None:
+    """Find what the first entry that matches a claim's namespace and name lets it have; None where nobody can tell yet."""
     for entry in delegations:
         patterns, name = (
             (entry.user_names, user_name) if user_name is not None else (entry.role_names, role_name)
         )
-        if name is not None and entry.covers(namespace, labels) and _fits(name, patterns):
+        if name is None or not _fits(name, patterns):
+            continue
+        is_covered = entry.covers(namespace, labels)
+        if is_covered is None:
+            return None
+        if is_covered:
             return Permit(
                 claims_name=True,
                 databases=entry.databases,
