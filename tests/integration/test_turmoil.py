@@ -17,7 +17,7 @@ from .test_dresses import DRESSES
 USERS, ROLES, GROUPS = (st.sampled_from([f"{kind}{number}" for number in (1, 2)]) for kind in "urg")
 PRIVILEGES = st.frozensets(st.sampled_from(["Search", "Query", "Load", "Insert"]), min_size=1, max_size=3)
 TROUBLES = st.sampled_from([Trouble.REFUSED, Trouble.REPLY_LOST, Trouble.NOT_READY])
-TALES = int(os.environ.get("TALES", "3"))
+TALES = int(os.environ.get("TALES", "2"))
 """How many are told of each version."""
 STEPS = 14
 

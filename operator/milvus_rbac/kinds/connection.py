@@ -202,7 +202,7 @@ class MilvusConnection(Resource):
     columns: ClassVar = (
         READY,
         REASON,
-        Column("Endpoint", ".status.server.endpoint", "Host and port of the Milvus that answered last."),
+        Column("URI", ".spec.uri", "Address of the Milvus; empty for one of a milvusRef."),
         Column("Version", ".status.server.version", "The version that the server reports."),
         Column("Claims", ".status.claimCount", "How many resources use this connection.", type="integer"),
         AGE,
