@@ -54,7 +54,7 @@ ENTRY = Delegation(
     privileges=frozenset({"Search", "finders", "Dream"}),
     roles=frozenset({"reader", "admin"}),
 )
-PERMIT = permit([ENTRY], "team-a", {}, role_name="a_reader") or NOTHING
+PERMIT = permit([ENTRY], "team-a", {}, role_name="a_reader")
 WORDS = Vocabulary(privilege_groups=True, levels={"Search": Level.COLLECTION, "Dream": Level.COLLECTION})
 TERMS = Terms(words=WORDS)
 SEARCH = Grant(ObjectType.COLLECTION, "Search", "a", ANY)
@@ -105,7 +105,6 @@ def test_an_entry_governs_the_namespaces_and_names_that_it_says(
     entry: Delegation, namespace: str, labels: dict[str, str] | None, name: str, found: bool
 ) -> None:
     given = permit([entry], namespace, labels, user_name=name)
-    assert given is not None
     assert given.claims_name is found
 
 
@@ -121,7 +120,7 @@ def test_an_entry_governs_the_namespaces_and_names_that_it_says(
 def test_without_its_labels_a_namespace_is_only_judged_where_they_do_not_matter(
     entries: list[Delegation], name: str, is_known: bool
 ) -> None:
-    assert (permit(entries, "team-a", None, user_name=name) is not None) is is_known
+    assert permit(entries, "team-a", None, user_name=name).is_known is is_known
 
 
 def test_the_first_entry_that_matches_decides() -> None:
@@ -132,7 +131,6 @@ def test_the_first_entry_that_matches_decides() -> None:
         ({"role_name": "a_app"}, {"a"}),
     ):
         given = permit([narrow, ENTRY], "team-a", {}, **names)
-        assert given is not None
         assert given.databases == databases
     assert permit([], "team-a", {}, role_name="a_app") == NOTHING
     assert permit([ENTRY], "team-a", {}) == NOTHING
@@ -144,7 +142,6 @@ def test_the_first_entry_that_matches_decides() -> None:
 def test_what_gives_everything_or_access_to_others_is_not_delegated_whoever_says_so(name: str) -> None:
     entry = replace(ENTRY, privileges=frozenset({name, "Search"}))
     given = permit([entry], "team-a", {}, role_name="a_reader")
-    assert given is not None
     assert given.privileges == {"Search"}
     assert "admin" not in PERMIT.roles
 

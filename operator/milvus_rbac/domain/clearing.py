@@ -18,13 +18,13 @@ def settle_clearings(
     plans: Sequence[ClaimPlan], observed: State, our_roles: AbstractSet[str]
 ) -> tuple[ClaimPlan, ...]:
     """Clear the proxies for roles that are ours only, and say what each is given again: the revoke takes that as well."""
-    if not any(
-        isinstance(change, ClearProxies) for plan in plans for change in (*plan.changes, *plan.withheld)
-    ):
+    every = (change for plan in plans for change in (*plan.changes, *plan.withheld))
+    cleared = {change.role for change in every if isinstance(change, ClearProxies)}
+    if not cleared:
         return tuple(plans)
     of_roles = [plan for plan in plans if plan.claim.ref.kind is Kind.ROLE]
     ours = our_roles | {plan.claim.object_name for plan in of_roles if plan.origin is not None}
-    kept = {role: _kept(role, of_roles, observed) for role in ours}
+    kept = {role: _kept(role, of_roles, observed) for role in cleared & ours}
     return tuple(
         replace(
             plan,

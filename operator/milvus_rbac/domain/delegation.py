@@ -86,6 +86,8 @@ class Permit:
     """What the entry that governs a claim lets it have; the empty one: nothing."""
 
     claims_name: bool = False
+    is_known: bool = True
+    """False: it depends on labels that nobody could read. Nothing is given, and nothing is taken back."""
     databases: frozenset[str] = frozenset()
     privileges: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
@@ -95,6 +97,7 @@ class Permit:
 
 
 NOTHING: Final = Permit()
+UNKNOWN: Final = Permit(is_known=False)
 
 
 def permit(
@@ -104,8 +107,8 @@ def permit(
     *,
     user_name: str | None = None,
     role_name: str | None = None,
-) -> Permit | None:
-    """Find what the first entry that matches a claim's namespace and name lets it have; None where nobody can tell yet."""
+) -> Permit:
+    """Find what the first entry that matches a claim's namespace and name lets it have."""
     for entry in delegations:
         patterns, name = (
             (entry.user_names, user_name) if user_name is not None else (entry.role_names, role_name)
@@ -114,7 +117,7 @@ def permit(
             continue
         is_covered = entry.covers(namespace, labels)
         if is_covered is None:
-            return None
+            return UNKNOWN
         if is_covered:
             return Permit(
                 claims_name=True,

@@ -85,7 +85,7 @@ class Aftermath:
         self._teller.crowd = Crowd(len(result.observed.users), len(result.observed.roles))
         for plan in result.plans:
             self._learn(plan, result, batch)
-        self._retry_failures(result)
+        self._look_again_soon(result)
         self._waiting.arrange(result, site)
         for uid in batch.entries.keys() - {plan.claim.ref.uid for plan in result.plans}:
             self._dirty.mark_later(uid, RETRY_LATER)  # it could not be held, or its intent not be written
@@ -182,8 +182,8 @@ class Aftermath:
         await self._teller.tell(entry, pending_report(entry, Refusal(Reason.DELETION_BLOCKED, message)))
         self._dirty.mark_later(entry.uid, RETRY_LATER)
 
-    def _retry_failures(self, result: Result) -> None:
-        """Have those looked at again soon of whom nobody knows what became of them."""
+    def _look_again_soon(self, result: Result) -> None:
+        """Have those looked at again of whom nobody knows what became of them, or what was there before."""
         for plan in result.plans:
             uid = plan.claim.ref.uid
             errors = [error for _, error in result.outcome.failed[uid]]

@@ -46,7 +46,7 @@ def claim_of(
     """
     kind = Kind(entry.kind)
     permit = tenancy.permit(entry) if tenancy else None
-    unsure = LABELS_UNKNOWN if tenancy and tenancy.is_unsure(entry) else None
+    unsure = LABELS_UNKNOWN if permit is not None and not permit.is_known else None
     ref = Ref(kind, *entry.name, entry.uid)
     created_at = str(entry.metadata["creationTimestamp"])
     model = entry.claimant
@@ -71,7 +71,7 @@ def claim_of(
         intended=entry.uid in intents and not let_go,
         deleting=entry.deleting,
         # What has become reserved since, such as the operator's own account, is not dropped with its resource.
-        retain=keeps_on_deletion(entry, None if unsure else permit) or reserved is not None,
+        retain=keeps_on_deletion(entry, permit) or reserved is not None,
         suspended=model.spec.suspend,
         permit=permit,
         expired=now is not None and (at := expiry(entry)) is not None and at <= now,
@@ -86,7 +86,7 @@ def keeps_on_deletion(entry: Entry, permit: Permit | None = None) -> bool:
     """
     if entry.claimant is None:
         return True
-    if permit is not None and not permit.claims_name:
+    if permit is not None and permit.is_known and not permit.claims_name:
         return False
     spec = entry.claimant.spec
     return entry.retain_forced or spec.suspend or spec.deletion_policy is DeletionPolicy.RETAIN

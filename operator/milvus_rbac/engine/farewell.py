@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from milvus_rbac.engine.claiming import keeps_on_deletion
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.entry import CLASSES, Entry
-from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.engine.together import together
 from milvus_rbac.engine.tools import RETRY_LATER, Tools
 from milvus_rbac.kinds import MilvusConnection
@@ -55,14 +54,15 @@ class Farewell:
         kinds = {entry.kind for entry in leaving}
         ends = await together(self._tools.cluster.is_crd_deleting(CLASSES[kind].plural) for kind in kinds)
         doomed = {kind for kind, is_ending in zip(kinds, ends, strict=True) if is_ending}
-        unsure = {entry.uid for entry in leaving if tenancy and tenancy.is_unsure(entry)}
+        permits = {entry.uid: tenancy.permit(entry) if tenancy else None for entry in leaving}
+        unsure = {uid for uid, permit in permits.items() if permit is not None and not permit.is_known}
         released = {
             entry.uid
             for entry in leaving
             if untouched
             or entry.kind in doomed
             # What is delegated may have been narrowed: that is taken first, in a round.
-            or ((entry.uid in unsure or not _is_limited(entry, tenancy)) and keeps_on_deletion(entry))
+            or ((entry.uid in unsure or permits[entry.uid] is None) and keeps_on_deletion(entry))
         }
         for uid in unsure - released:
             self._dirty.mark_later(uid, RETRY_LATER)  # nobody knows what becomes of it
@@ -100,7 +100,3 @@ class Farewell:
             self._dirty.mark_later(entry.uid, RETRY_LATER)
         # Not before: where Kubernetes gave no answer, it is still to be done.
         self._dirty.discard({entry.uid})
-
-
-def _is_limited(entry: Entry, tenancy: Tenancy | None) -> bool:
-    return tenancy is not None and tenancy.permit(entry) is not None

@@ -49,18 +49,11 @@ class Tenancy:
             return True
         return "claim" in entry.status or entry.uid in intents_of(self._connection.status)
 
-    def is_unsure(self, entry: Entry) -> bool:
-        """Tell whether nobody knows what a resource may have: it depends on labels that could not be read."""
-        return entry.name[0] != self._connection.name[0] and self._find(entry) is None
-
     def permit(self, entry: Entry) -> Permit | None:
         """Say what a resource may have; None: it is of the connection's own namespace, and not limited."""
-        if entry.name[0] == self._connection.name[0]:
-            return None
-        return self._find(entry) or delegation.NOTHING
-
-    def _find(self, entry: Entry) -> Permit | None:
         namespace, name = entry.name[0], entry.claimed_name
+        if namespace == self._connection.name[0]:
+            return None
         return delegation.permit(
             self._entries,
             namespace,
