@@ -22,8 +22,9 @@ from rich.table import Table
 
 from bench.kube import Kube, all_of
 from bench.resources import CONNECTION, Load
-from support.operator import ACCOUNT, OperatorProcess, manifests, permit_in
+from support.operator import OperatorProcess, permit
 from testbed.bed import TestBed
+from testbed.chart import NAME
 from testbed.cluster import Cluster
 from testbed.control_plane import events_of
 from testbed.milvus import STANDARD
@@ -72,10 +73,9 @@ class Bench:
     def run_operator(self, name: str) -> Figures:
         """Apply everything with the operator at work."""
         load = self._prepare(name)
-        kubeconfig = self._cluster.service_account_kubeconfig(name, ACCOUNT)
-        operator = OperatorProcess(
-            kubeconfig, "bench", namespaces=name, lease_namespace=name, log_level="INFO"
-        )
+        release = permit(self._cluster, name, name)
+        kubeconfig = self._cluster.service_account_kubeconfig(name, release.account)
+        operator = OperatorProcess(release, kubeconfig, "bench", log_level="INFO")
         try:
             self._connect(load)
             return asyncio.run(self._measure(load, operator))
@@ -151,7 +151,6 @@ class Bench:
     def _prepare(self, name: str) -> Load:
         """Make a namespace with an account, and all Secrets: they are not what is measured."""
         self._cluster.create_namespace(name)
-        permit_in(self._cluster, name)
         self._permit_applying(name)
         load = Load(name, self._users, self._roles)
         asyncio.run(self._post_secrets(load))
@@ -205,7 +204,7 @@ class Bench:
 
 
 def _account(load: Load) -> str:
-    return f"system:serviceaccount:{load.namespace}:{ACCOUNT}"
+    return f"system:serviceaccount:{load.namespace}:{NAME}"
 
 
 def _cpu(pid: int) -> float:
@@ -265,7 +264,7 @@ def main() -> int:
         "--rounds", type=int, default=5, help="how often both sides are run; the median ratio counts"
     )
     options = parser.parse_args()
-    bed = TestBed(manifests())
+    bed = TestBed()
     try:
         plane, milvus = bed.control_plane(), bed.milvus(STANDARD)
         plane.kubectl("create", "clusterrole", "bench", "--verb=*", "--resource=*.*")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from support.operator import manifests
 from support.suite import SuiteBed
 from testbed import build
 from testbed.api_forwarder import ApiForwarder
@@ -27,7 +26,7 @@ _HOST = pytest.StashKey[Host]()
 def pytest_configure(config: pytest.Config) -> None:
     """A test bed for the session; a worker of pytest-xdist uses that of the process which started it."""
     address = getattr(config, "workerinput", {}).get("test_bed")
-    config.stash[_BED] = RemoteBed(address) if address else SuiteBed(manifests())
+    config.stash[_BED] = RemoteBed(address) if address else SuiteBed()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -107,7 +106,7 @@ def milvus(milvus_profile: Callable[[Profile], MilvusFacts]) -> MilvusFacts:
 @pytest.fixture
 def fresh_control_plane() -> Iterator[ControlPlane]:
     """A control plane of the test's own (three seconds), to be killed and restarted at will."""
-    plane = ControlPlane(build.ensure_kubernetes(), manifests())
+    plane = ControlPlane(build.ensure_kubernetes(), with_operator=True)
     yield plane
     plane.stop()
 

@@ -16,7 +16,9 @@ from milvus_rbac.kinds.resource import CATEGORY, Column
 
 Json = dict[str, Any]
 
-DIRECTORY = Path(__file__).parents[2] / "crds"
+ROOT = Path(__file__).parents[2]
+DIRECTORIES = (ROOT / "crds", ROOT / "helm" / "milvus-rbac-operator" / "crds")
+"""Helm installs what is in a chart's folder of this name before everything else, and never deletes it."""
 HEADER = "# Generated from operator/milvus_rbac/kinds by `make generate`; changes here are overwritten.\n"
 NEVER_LOOKED = {"observedGeneration": -1}
 """The status of a new resource. Tools that compare generations see at once that nothing has been done yet."""
@@ -104,12 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or with --check only say which of them are stale."""
     parser = argparse.ArgumentParser(prog="milvus_rbac.crdgen", description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is stale")
-    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where the files are")
+    parser.add_argument("--directory", type=Path, action="append", help="where the files are")
     options = parser.parse_args(arguments)
+    directories = options.directory or DIRECTORIES
     if not options.check:
-        write(options.directory)
+        for directory in directories:
+            write(directory)
         return 0
-    found = stale(options.directory)
+    found = [path for directory in directories for path in stale(directory)]
     for path in found:
         sys.stderr.write(f"{path} is stale: run `make generate`\n")
     return 1 if found else 0

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from house.repository import ROOT, files, name_of, sources
-from milvus_rbac import crdgen
 
 MOST_LINES, MOST_FUNCTION_LINES = 350, 60
 PRODUCT = sources("operator")
@@ -43,10 +42,6 @@ def unexplained(path: Path, marker: re.Pattern[str], explained: re.Pattern[str])
 
 def test_the_folder_operator_is_no_package() -> None:
     assert not (ROOT / "operator" / "__init__.py").exists()
-
-
-def test_the_generated_files_are_fresh() -> None:
-    assert crdgen.stale(crdgen.DIRECTORY) == []
 
 
 @product

@@ -21,7 +21,7 @@ PATIENCE = 120.0
 LINES = [
     "A Kubernetes API runs",
     "A new Milvus runs",
-    "kubectl apply -f crds -f manifests/operator",
+    "helm install milvus-rbac-operator",
     "The operator runs with that ServiceAccount's token",
     "kubectl apply -f manifests/samples",
     "Every resource becomes Ready",

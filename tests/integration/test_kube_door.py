@@ -22,12 +22,12 @@ from milvus_rbac.kube.errors import ClusterRefused, ClusterUnavailable, LeaseLos
 from milvus_rbac.kube.lease import Lease, LeaseName
 from milvus_rbac.kube.session import open_session
 from testbed.api_forwarder import ApiForwarder
+from testbed.chart import NAME as ACCOUNT
+from testbed.chart import SYSTEM, render
 from testbed.cluster import kubeconfig
 from testbed.control_plane import ControlPlane
 from testbed.forwarder import Action, Call
 
-MANIFESTS = Path(__file__).parents[2] / "manifests" / "operator"
-SYSTEM, ACCOUNT = "milvus-rbac-system", "milvus-rbac-operator"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 READY = {
     "type": "Ready",
@@ -491,10 +491,9 @@ class Clock:
 
 @pytest.fixture
 def lease_rights(control_plane: ControlPlane, namespace: str) -> str:
-    """The operator's rights on its Lease as the manifest has them, in the test's namespace."""
-    documents = yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text())
-    for document in documents:
-        if document["kind"] in {"Role", "RoleBinding"}:
+    """The operator's rights on its Lease as the chart has them, in the test's namespace."""
+    for document in render(control_plane.facts.helm).objects:
+        if document["metadata"]["name"] == f"{ACCOUNT}-lease":
             document["metadata"]["namespace"] = namespace
             control_plane.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(document))
     what = {"group": "coordination.k8s.io", "resource": "leases", "namespace": namespace}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.operator import ACCOUNT, OperatorProcess, let_in, permit_in
+from support.operator import OperatorProcess, permit
 from support.quiet import watch_for
 from support.story import CONNECTION, Story
 from support.wide import WideStory
@@ -73,13 +73,12 @@ def test_flags_say_which_namespaces_are_served_and_no_others_are(
 ) -> None:
     cluster, mine = stage.cluster, stage.namespace
     namespaces = [mine, f"{mine}-b", f"{mine}-c"]
-    permit_in(cluster, mine)
     for namespace in namespaces[1:]:
         cluster.create_namespace(namespace)
-        let_in(cluster, mine, namespace)
-    kubeconfig = cluster.service_account_kubeconfig(mine, ACCOUNT)
-    flags = ["--namespaces", ",".join(namespaces[:2]), "--lease-namespace", mine, "--log-format", "text"]
-    operator = OperatorProcess(kubeconfig, "flags", flags)
+    release = permit(cluster, mine, *namespaces)
+    kubeconfig = cluster.service_account_kubeconfig(mine, release.account)
+    flags = ["--namespaces", ",".join(namespaces[:2]), "--log-format", "text"]
+    operator = OperatorProcess(release, kubeconfig, "flags", flags)
     stage.operators.append(operator)
     with MilvusForwarder(milvus.port) as other, MilvusForwarder(milvus.port) as third:
         ways = (stage.milvus.uri, other.uri, third.uri)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from support.operator import ACCOUNT
 from support.passwords import fresh_password
 from support.quiet import watch_for
 from support.story import CONNECTION, Story
+from testbed.chart import NAME
 from testbed.control_plane import events_of
 from testbed.milvus_admin import MilvusAdmin
 
@@ -121,7 +121,7 @@ def _reason(body: dict[str, Any]) -> str:
 
 def _writes(story: Story, mark: int) -> list[dict[str, Any]]:
     """The operator's writes in the audit log, the Lease aside."""
-    user = f"system:serviceaccount:{story.namespace}:{ACCOUNT}"
+    user = f"system:serviceaccount:{story.namespace}:{NAME}"
     return [
         event
         for event in events_of(story.cluster.audit_events(mark), user)

@@ -1,4 +1,4 @@
-"""The operator as a process, with the ServiceAccount and permissions of manifests/operator, and nothing else."""
+"""The operator as a process, with the arguments, variables, ServiceAccount and permissions of the chart, and nothing else."""
 
 import os
 import re
@@ -10,34 +10,31 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
-
+from testbed.chart import Release, render
 from testbed.cluster import Cluster
 from testbed.processes import Process
 
 ROOT = Path(__file__).parents[2]
-MANIFESTS = ROOT / "manifests" / "operator"
-ACCOUNT = "milvus-rbac-operator"
-SYSTEM = "milvus-rbac-system"
 
 _PORT = re.compile(r"are served on [^\"]*:(\d+)")
 
 
 class OperatorProcess:
-    """One run of `milvus-rbac run`; its log is a file."""
+    """What a Pod of the chart's Deployment runs; its log is a file, and some settings are the test's."""
 
-    def __init__(self, kubeconfig: Path, identity: str, flags: Sequence[str] = (), **settings: str) -> None:
+    def __init__(
+        self, release: Release, kubeconfig: Path, identity: str, flags: Sequence[str] = (), **settings: str
+    ) -> None:
         self.log = Path(tempfile.mkstemp(prefix="operator-", suffix=".log")[1])
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MILVUS_RBAC_")}
-        environment |= {
+        environment |= release.environment(identity) | {
             "PYTHONPATH": str(ROOT / "operator"),
             "MILVUS_RBAC_KUBECONFIG": str(kubeconfig),
-            "MILVUS_RBAC_IDENTITY": identity,
             "MILVUS_RBAC_HTTP_ADDRESS": "127.0.0.1:0",
             "MILVUS_RBAC_LOG_LEVEL": "DEBUG",
         }
         environment |= {f"MILVUS_RBAC_{name.upper()}": value for name, value in settings.items()}
-        self.argv = [sys.executable, "-m", "milvus_rbac", "run", *flags]
+        self.argv = [sys.executable, "-m", "milvus_rbac", *release.arguments, *flags]
         self.process = Process.start(self.argv, self.log, env=environment, cwd=ROOT)
 
     @property
@@ -76,37 +73,17 @@ class OperatorProcess:
             self.process.stop(grace=20)
 
 
-def manifests() -> list[Path]:
-    """What a cluster-wide operator needs, in the order in which it can be applied: the namespace comes first."""
-    return [*sorted((ROOT / "crds").glob("*.yaml")), *sorted(MANIFESTS.glob("*.yaml"))]
-
-
-def permit_in(cluster: Cluster, namespace: str) -> None:
-    """Give a ServiceAccount in one namespace the operator's permissions there, and a Lease there."""
-    rights = yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text())
-    rules = next(one for one in rights if one["kind"] == "Role")
-    core, rbac = (
-        f"/api/v1/namespaces/{namespace}",
-        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}",
-    )
-    subjects = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}]
-    cluster.call("POST", f"{core}/serviceaccounts", {"metadata": {"name": ACCOUNT}})
-    cluster.call("POST", f"{rbac}/roles", {"metadata": {"name": "lease"}, "rules": rules["rules"]})
-    for kind, name in (("Role", "lease"), ("ClusterRole", ACCOUNT)):
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
-        body = {"metadata": {"name": kind.lower()}, "roleRef": reference, "subjects": subjects}
-        cluster.call("POST", f"{rbac}/rolebindings", body)
-    user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+def permit(cluster: Cluster, namespace: str, *served: str) -> Release:
+    """Give a namespace what the chart installs there to serve some namespaces, but no Deployment: tests start processes."""
+    release = render(cluster.facts.helm, {"watchNamespaces": served, "rbac": {"userRoles": False}}, namespace)
+    for manifest in release.of_kind("ServiceAccount", "Role", "RoleBinding"):
+        group = "/api/v1" if manifest["apiVersion"] == "v1" else f"/apis/{manifest['apiVersion']}"
+        path = f"{group}/namespaces/{manifest['metadata']['namespace']}/{manifest['kind'].lower()}s"
+        status, answer = cluster.api("POST", path, manifest)
+        assert status in {201, 409}, answer
+    user = f"system:serviceaccount:{namespace}:{release.account}"
+    for one in served:
+        cluster.wait_until_allowed(user, namespace=one, verb="list", resource="secrets")
     lease = {"group": "coordination.k8s.io", "resource": "leases"}
-    cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")
     cluster.wait_until_allowed(user, namespace=namespace, verb="create", **lease)
-
-
-def let_in(cluster: Cluster, home: str, namespace: str) -> None:
-    """Let the operator whose ServiceAccount is in one namespace work in another one, too."""
-    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": home}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT}
-    cluster.call("POST", path, {"metadata": {"name": ACCOUNT}, "roleRef": reference, "subjects": [subject]})
-    user = f"system:serviceaccount:{home}:{ACCOUNT}"
-    cluster.wait_until_allowed(user, namespace=namespace, verb="list", resource="secrets")
+    return release

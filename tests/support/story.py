@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from support.operator import ACCOUNT, OperatorProcess, permit_in
+from support.operator import OperatorProcess, permit
 from testbed.api_forwarder import ApiForwarder
+from testbed.chart import Release
 from testbed.cluster import JSON, MERGE_PATCH, Cluster
 from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
@@ -39,6 +40,7 @@ class Story:
         self.api = api
         self.unique = unique
         self.operators: list[OperatorProcess] = []
+        self.release: Release | None = None
         self._kubeconfig: Path | None = None
 
     # --- the operator
@@ -48,15 +50,18 @@ class Story:
         """The operator that was started last."""
         return self.operators[-1]
 
+    def install(self) -> Release:
+        """Give the operator its account and permissions, as the chart has them."""
+        return permit(self.cluster, self.namespace, self.namespace)
+
     def start_operator(self, identity: str = "one", **settings: str) -> OperatorProcess:
-        """Run the operator for this namespace, through this story's forwarders."""
+        """Run what was installed, through this story's forwarders."""
+        self.release = self.release or self.install()
         if self._kubeconfig is None:
-            permit_in(self.cluster, self.namespace)
             self._kubeconfig = self.cluster.service_account_kubeconfig(
-                self.namespace, ACCOUNT, server=self.api.url, ca=self.api.ca_path
+                self.release.namespace, self.release.account, server=self.api.url, ca=self.api.ca_path
             )
-        defaults = {"namespaces": self.namespace, "lease_namespace": self.namespace}
-        self.operators.append(OperatorProcess(self._kubeconfig, identity, **(defaults | settings)))
+        self.operators.append(OperatorProcess(self.release, self._kubeconfig, identity, **settings))
         return self.operator
 
     def restart_operator(self) -> OperatorProcess:

@@ -3,8 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Final
 
 from typing_extensions import override
@@ -22,8 +21,8 @@ _GRACE: Final = 10.0
 class SuiteBed(TestBed):
     """The shared servers. Before the first test reaches the Milvus of most tests, somebody made something on it by hand."""
 
-    def __init__(self, manifests: Sequence[Path]) -> None:
-        super().__init__(manifests)
+    def __init__(self) -> None:
+        super().__init__()
         self._handmade: Handmade | None = None
         # Everything that is started from here on has the mark in its environment, whoever starts it.
         os.environ[_MARK] = self._mark = secrets.token_hex(8)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from support.operator import let_in
+from support.operator import permit
 from support.story import CONNECTION, Story
 
 
@@ -14,12 +14,13 @@ class Tenants:
         self.team_a = self._team("a")
         self.team_b = self._team("b")
         platform.operator.stop()
+        served = (one.namespace for one in (platform, self.team_a, self.team_b))
+        platform.release = permit(platform.cluster, platform.namespace, *served)
         self.start_operator()
 
     def start_operator(self, **settings: str) -> None:
         """Run the operator for all three."""
-        served = ",".join(one.namespace for one in (self.platform, self.team_a, self.team_b))
-        self.platform.start_operator(**{"namespaces": served, **settings})
+        self.platform.start_operator(**settings)
 
     def delegate(self, *entries: dict[str, Any]) -> None:
         """Say what the teams may have; without `namespaces`, an entry is about the first one."""
@@ -44,7 +45,6 @@ class Tenants:
         platform = self.platform
         namespace = f"{platform.namespace}-{suffix}"
         platform.cluster.create_namespace(namespace)
-        let_in(platform.cluster, platform.namespace, namespace)
         team = Story(platform.cluster, namespace, platform.milvus, platform.api, platform.unique)
         team.operators = platform.operators
         return team

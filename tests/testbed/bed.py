@@ -1,7 +1,5 @@
 """The servers that one test session shares, each started when first asked for and stopped together."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from threading import Lock
 
 from testbed import build
@@ -14,17 +12,16 @@ class TestBed:
 
     __test__ = False  # its name is no promise to pytest
 
-    def __init__(self, manifests: Sequence[Path] = ()) -> None:
-        self._manifests = manifests
+    def __init__(self) -> None:
         self._lock = Lock()
         self._control_plane: ControlPlane | None = None
         self._milvus: dict[Profile, MilvusServer] = {}
 
     def control_plane(self) -> ControlPlane:
-        """The control plane, with the manifests applied."""
+        """The control plane, with the chart installed."""
         with self._lock:
             if self._control_plane is None:
-                self._control_plane = ControlPlane(build.ensure_kubernetes(), self._manifests)
+                self._control_plane = ControlPlane(build.ensure_kubernetes(), with_operator=True)
             return self._control_plane
 
     def milvus(self, profile: Profile) -> MilvusServer:

@@ -33,6 +33,7 @@ class ClusterFacts:
     kubeconfig: Path
     audit_log: Path
     kubectl: Path
+    helm: Path
     state: Path
 
     @property

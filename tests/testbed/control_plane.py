@@ -12,6 +12,7 @@ from typing import Any, Final
 import trustme
 
 from testbed.build import KubernetesBinaries
+from testbed.chart import install
 from testbed.cluster import Cluster, ClusterFacts, kubeconfig
 from testbed.processes import Process, accepts, free_port, release_port
 
@@ -69,7 +70,7 @@ class _Files:
 class ControlPlane(Cluster):
     """A control plane with RBAC, default admission and an audit log, on the loopback interface and free ports."""
 
-    def __init__(self, binaries: KubernetesBinaries, manifests: Sequence[Path] = ()) -> None:
+    def __init__(self, binaries: KubernetesBinaries, *, with_operator: bool = False) -> None:
         self._binaries = binaries
         self._state = Path(tempfile.mkdtemp(prefix="control-plane."))
         self._files = _write_files(self._state)
@@ -83,25 +84,25 @@ class ControlPlane(Cluster):
             kubeconfig=self._state / "admin.kubeconfig",
             audit_log=self._files.audit_log,
             kubectl=binaries.kubectl,
+            helm=binaries.helm,
             state=self._state,
         )
         user = _certificate_user(self._files.admin_certificate, self._files.admin_key)
         facts.kubeconfig.write_text(kubeconfig(facts.url, facts.ca, user))
         super().__init__(facts)
         try:
-            self._start(manifests)
+            self._start(with_operator=with_operator)
         except BaseException:
             self.stop()
             raise
 
-    def _start(self, manifests: Sequence[Path]) -> None:
+    def _start(self, *, with_operator: bool) -> None:
         self._start_etcd()
         self._start_apiserver()
-        if manifests:
+        if with_operator:
             # Before the controllers, or garbage collection learns of new kinds only half a minute later. And before
-            # anybody else: of two who apply the same at once, one is told that it exists already.
-            self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in manifests))
-            self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+            # anybody else: of two who install the same at once, one is told that it exists already.
+            install(self)
         self._start_controllers()
 
     def restart_apiserver(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from testbed.build import KubernetesBinaries, MilvusBinary
+from testbed.chart import Release, render
 from testbed.cluster import Cluster
 from testbed.control_plane import ControlPlane
 from testbed.demo_narrator import expect
@@ -18,28 +19,25 @@ from testbed.milvus import STANDARD, MilvusServer
 from testbed.processes import Process, accepts, free_port, release_port
 
 ROOT: Final = Path(__file__).parents[2]
-SYSTEM: Final = "milvus-rbac-system"
-ACCOUNT: Final = "milvus-rbac-operator"
 IDENTITY: Final = "demo"
 
 
 class Operator:
-    """`milvus-rbac run`, as manifests/operator permits it."""
+    """What a Pod of the chart's Deployment runs, as the chart permits it."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, release: Release, kubeconfig: Path, log: Path) -> None:
         self.log = log
         self._port = free_port()
         ours = {"KUBECONFIG", *(name for name in os.environ if name.startswith("MILVUS_RBAC_"))}
-        environment = {name: value for name, value in os.environ.items() if name not in ours} | {
+        environment = {name: value for name, value in os.environ.items() if name not in ours}
+        environment |= release.environment(IDENTITY) | {
             "PYTHONPATH": str(ROOT / "operator"),
             "MILVUS_RBAC_KUBECONFIG": str(kubeconfig),
-            "MILVUS_RBAC_IDENTITY": IDENTITY,
-            "MILVUS_RBAC_LEASE_NAMESPACE": SYSTEM,
             "MILVUS_RBAC_HTTP_ADDRESS": f"127.0.0.1:{self._port}",
             "MILVUS_RBAC_LOG_FORMAT": "text",
         }
         self.process = Process.start(
-            [sys.executable, "-m", "milvus_rbac", "run"], log, env=environment, cwd=ROOT
+            [sys.executable, "-m", "milvus_rbac", *release.arguments], log, env=environment, cwd=ROOT
         )
 
     @property
@@ -100,8 +98,9 @@ class Stage:
 
     def start_operator(self) -> Operator:
         """Runs the operator with a token of its ServiceAccount."""
-        kubeconfig = self.cluster.service_account_kubeconfig(SYSTEM, ACCOUNT)
-        self.operator = Operator(kubeconfig, self.folder / "operator.log")
+        release = render(self.cluster.facts.helm)
+        kubeconfig = self.cluster.service_account_kubeconfig(release.namespace, release.account)
+        self.operator = Operator(release, kubeconfig, self.folder / "operator.log")
         self._stack.callback(self.operator.stop)
         return self.operator
 

@@ -5,10 +5,12 @@ import json
 from typing import Any, Final
 
 from testbed.build import KUBERNETES_VERSION, KubernetesBinaries, MilvusBinary
+from testbed.chart import NAME as ACCOUNT
+from testbed.chart import SYSTEM, install
 from testbed.demo_application import COLLECTION, ROWS, Application, denial, fill
 from testbed.demo_narrator import BrokenPromiseError, Narrator, expect, wait_until
 from testbed.demo_samples import INTERVAL, Samples
-from testbed.demo_stage import ACCOUNT, IDENTITY, ROOT, SYSTEM, Stage
+from testbed.demo_stage import IDENTITY, Stage
 from testbed.milvus_admin import ROOT_PASSWORD, MilvusAdmin
 
 NEW_PASSWORD: Final = "example-rotated-2"  # noqa: S105 - of a server that lives for half a minute
@@ -45,18 +47,11 @@ class Story:
             details.append(f"{self._stage.milvus.uri}, collection {COLLECTION} with {ROWS} rows")
 
     def install(self) -> None:
-        """Applies what a cluster-wide operator needs."""
-        crds, manifests = ROOT / "crds", ROOT / "manifests" / "operator"
+        """Installs the chart."""
         with self._narrator.step(
-            "kubectl apply -f crds -f manifests/operator: three kinds, one ServiceAccount"
+            "helm install milvus-rbac-operator: four kinds, one ServiceAccount"
         ) as details:
-            details.append(self._stage.cluster.kubectl("apply", "-f", crds, "-f", manifests))
-            self._stage.cluster.kubectl(
-                "wait",
-                "--for=condition=Established",
-                "--timeout=30s",
-                *(f"crd/{name}.rbac.milvus.io" for name in _PLURALS),
-            )
+            details.append(install(self._stage.cluster).partition("\n\n")[0])
             wait_until(self._may_read_secrets, f"{ACCOUNT} may read Secrets")
 
     def start_operator(self) -> None:

@@ -1,0 +1,35 @@
+{{- /* All that the operator may do where it serves. It deletes nothing, and creates nothing but Secrets and Events. */}}
+{{- define "operator.rules" -}}
+- apiGroups: [rbac.milvus.io]
+  resources: [milvusconnections, milvususers, milvusroles, milvusprivilegegroups]
+  verbs: [get, list, watch, patch]  # patch: its finalizer
+- apiGroups: [rbac.milvus.io]
+  resources: [milvusconnections/status, milvususers/status, milvusroles/status, milvusprivilegegroups/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets]
+  # listed and watched as metadata only; read when a resource names one; written for generatePassword and connectionSecret
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]  # certificates of authorities
+- apiGroups: [milvus.io]
+  resources: [milvuses]
+  verbs: [get]  # where the Milvus of a milvusRef is
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{- /* An object that binds a role to the operator's account: (list . kind-of-role name-of-role). */}}
+{{- define "operator.binding" -}}
+{{- $root := index . 0 -}}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ index . 1 }}
+  name: {{ index . 2 }}
+subjects:
+- kind: ServiceAccount
+  name: {{ include "operator.serviceAccount" $root }}
+  namespace: {{ $root.Release.Namespace }}
+{{- end }}
