@@ -73,7 +73,8 @@ async def _run(settings: Settings) -> None:
     show_stacks_on_request()
     metrics = Metrics()
     session = await open_session(settings.kubeconfig)
-    async with await Cluster.connect(settings.kubeconfig, settings.namespaces) as cluster:
+    count = metrics.count_kubernetes_call
+    async with await Cluster.connect(settings.kubeconfig, settings.namespaces, count=count) as cluster:
         lease = Lease(
             cluster.api, LeaseName(settings.lease_namespace, settings.lease_name), settings.identity
         )

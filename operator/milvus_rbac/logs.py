@@ -6,6 +6,9 @@ bodies of requests or objects, whatever level is set.
 
 import logging
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
@@ -22,21 +25,40 @@ CEILINGS = {
 }
 """The least level of each library; a higher one of our own holds for them, too."""
 
+AUDIT = "milvus_rbac.audit"
+"""The logger of what was changed in Milvus. It writes whatever level is set: who may do what must be traceable."""
+
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 KOPF_FIELDS = ("k8s_ref", "k8s_skip", "settings")
 """What Kopf attaches to its records: its whole settings, among others."""
+
+
+_ABOUT: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
+
+
+def about(**fields: str) -> None:
+    """Have every line that this task logs from now on carry these fields, those of the tasks that it starts too."""
+    _ABOUT.set({**_ABOUT.get(), **fields})
 
 
 def set_up_logs(level: str, style: Literal["json", "text"], stream: TextIO | None = None) -> None:
     """Send everything that is logged to one stream (stderr by default); calling it again starts anew."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_json_formatter() if style == "json" else logging.Formatter(TEXT))
+    handler.addFilter(_add_context)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name, ceiling in CEILINGS.items():
         logging.getLogger(name).setLevel(max(ceiling, root.level))
+    logging.getLogger(AUDIT).setLevel(min(logging.INFO, root.level))
     logging.captureWarnings(capture=True)
+
+
+def _add_context(record: logging.LogRecord) -> bool:
+    for name, value in _ABOUT.get().items():
+        setattr(record, name, value)
+    return True
 
 
 def _json_formatter() -> logging.Formatter:

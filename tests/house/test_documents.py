@@ -10,7 +10,7 @@ import yaml
 
 from house.repository import DOCS, ROOT, SAMPLES, documents, headings, name_of, prose, yaml_blocks
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.engine.metrics import ClaimReasons, Metrics
+from milvus_rbac.engine.metrics import Metrics, Standings
 from milvus_rbac.kinds import GROUP, KINDS, Resource
 from milvus_rbac.settings import Settings
 
@@ -102,7 +102,7 @@ class TestTables:
     def test_every_metric_is_documented_with_its_type_and_no_other(self) -> None:
         known = {
             f"{metric.name}_total" if metric.type == "counter" else metric.name: metric.type
-            for metric in (*Metrics().registry.collect(), *ClaimReasons(lambda: ()).collect())
+            for metric in (*Metrics().registry.collect(), *Standings(lambda: (), dict).collect())
         }
         rows = re.findall(r"^\| `(milvus_rbac_\w+)` \| (\w+) \|", OPERATIONS.read_text(), re.MULTILINE)
         assert dict(rows) == known

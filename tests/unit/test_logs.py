@@ -1,5 +1,6 @@
 """Logs: one format, and libraries that stay quiet."""
 
+import asyncio
 import io
 import json
 import logging
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from milvus_rbac.logs import CEILINGS, set_up_logs
+from milvus_rbac.logs import AUDIT, CEILINGS, about, set_up_logs
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,37 @@ def test_json_is_one_object_a_line_with_what_was_added_and_nothing_of_kopfs_insi
         "message": "Größe 3",
         "connection": "milvus/prod",
     }
+
+
+def test_what_a_task_is_about_is_in_its_lines_and_in_no_others() -> None:
+    stream = io.StringIO()
+    set_up_logs("INFO", "json", stream)
+
+    async def work(connection: str) -> None:
+        about(connection=connection)
+        await asyncio.sleep(0)
+        logging.getLogger("x").info(connection)
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(work("a/one"))
+            group.create_task(work("b/two"))
+        logging.getLogger("x").info("nobody")
+
+    asyncio.run(both())
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(one["message"], one.get("connection")) for one in told] == [
+        ("a/one", "a/one"),
+        ("b/two", "b/two"),
+        ("nobody", None),
+    ]
+
+
+def test_changes_in_milvus_are_written_whatever_level_is_set() -> None:
+    stream = io.StringIO()
+    set_up_logs("ERROR", "json", stream)
+    logging.getLogger(AUDIT).info("create role reader: done")
+    assert "create role reader" in stream.getvalue()
 
 
 def test_a_traceback_stays_within_its_line() -> None:

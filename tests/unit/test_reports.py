@@ -23,11 +23,11 @@ from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 from milvus_rbac.engine.claiming import claim_of
 from milvus_rbac.engine.entry import Entry
+from milvus_rbac.engine.news import News
 from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.reports import (
     MOST_GRANTS,
     MOST_PLAN_LINES,
-    News,
     Report,
     pending_report,
     report,

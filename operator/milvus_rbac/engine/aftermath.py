@@ -24,6 +24,7 @@ from milvus_rbac.engine.claiming import expiry
 from milvus_rbac.engine.connection_report import Crowd
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.entry import Entry
+from milvus_rbac.engine.metrics import ConnectionMetrics
 from milvus_rbac.engine.own_secrets import OwnSecrets
 from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.reports import UNVERIFIED, held_now, pending_report, report, should_retry
@@ -65,6 +66,7 @@ class Aftermath:
         dirty: Dirty,
         teller: Teller,
         own_secrets: OwnSecrets,
+        metrics: ConnectionMetrics,
     ) -> None:
         self.superuser: bool | None = None
         """Whether the operator's account changes passwords without the old one; None: not tried yet."""
@@ -73,6 +75,7 @@ class Aftermath:
         self._dirty = dirty
         self._teller = teller
         self._own_secrets = own_secrets
+        self._metrics = metrics
         self._timers: dict[str, datetime] = {}
         """When somebody is looked at again because its user expires."""
         self._waiting = Waiting(tools, dirty)
@@ -81,7 +84,7 @@ class Aftermath:
     async def settle(self, played: Played) -> None:
         """Do everything that follows from what a round did."""
         result, batch, site = played.result, played.batch, played.site
-        self._count(result, "/".join(site.connection))
+        self._metrics.saw(result.observed, result.reading)
         self._teller.crowd = Crowd(len(result.observed.users), len(result.observed.roles))
         for plan in result.plans:
             self._learn(plan, result, batch)
@@ -105,13 +108,15 @@ class Aftermath:
             await self._say(entry, plan, played)
         except ClusterRefused as refusal:
             # What can't be written of one resource must not keep the others of its round from being served.
-            logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal)
+            fields = entry.log_fields
+            logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal, extra=fields)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
         except (ClusterError, LeaseLost):
             raise
         except Exception:
             # Nor must a mistake of ours about one of them.
-            logger.exception("%s %s/%s could not be concluded; it is tried again.", entry.kind, *entry.name)
+            message = "%s %s/%s could not be concluded; it is tried again."
+            logger.exception(message, entry.kind, *entry.name, extra=entry.log_fields)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
 
     async def _say(self, entry: Entry, plan: ClaimPlan, played: Played) -> None:
@@ -130,6 +135,7 @@ class Aftermath:
             told = report(entry, plan, result, played.terms, played.site.endpoint, unbound)
             if UNVERIFIED in told.refusals or self._own_secrets.has_put_off(uid):
                 self._dirty.mark_later(uid, RETRY_LATER)
+            self._metrics.repaired(told.repairs)
             await self._teller.tell(entry, told)
             if plan.claim.former:
                 self._dirty.mark({plan.claim.former})
@@ -221,15 +227,6 @@ class Aftermath:
             self.superuser = False
         elif name in batch.wallet.old:
             self._vault.distrust(uid, batch.wallet.old[name])
-
-    def _count(self, result: Result, label: str) -> None:
-        outcome = result.outcome
-        for changes in outcome.done.values():
-            for change in changes:
-                self._tools.metrics.changes.labels(label, type(change).__name__, "done").inc()
-        for failures in outcome.failed.values():
-            for change, _ in failures:
-                self._tools.metrics.changes.labels(label, type(change).__name__, "failed").inc()
 
 
 def lost_claims(result: Result, terms: Terms, intended: Collection[str]) -> frozenset[str]:

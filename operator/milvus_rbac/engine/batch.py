@@ -68,6 +68,16 @@ def site_of(entry: Entry, connection: MilvusConnection, link: Link, withdrawn: C
     return Site(entry.name, entry.uid, own, endpoints, link.username, link.address, intents)
 
 
+def worth_looking_at(store: Store, connection: Entry | None, uids: Collection[str]) -> list[Entry]:
+    """Give those of the resources that a round can do something for, while their connection is as it is."""
+    tenancy = store.tenancy(connection.name) if connection is not None else None
+    if connection is None or tenancy is None:
+        return []
+    served = [one for one in store.known(uids) if tenancy.serves(one)]
+    # What is being deleted without our finalizer was never ours; a connection that goes begins nothing new.
+    return [one for one in served if (one.has_finalizer if one.deleting else not connection.deleting)]
+
+
 async def gather_batch(
     chosen: Sequence[Entry],
     claimants: Sequence[Entry],

@@ -69,7 +69,10 @@ class ConnectionBooks:
             try:
                 await self._ledger.write_status(entry, status, read_conditions(entry))
             except ClusterRefused as refusal:
-                logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal)
+                fields = entry.log_fields
+                logger.warning(
+                    "%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal, extra=fields
+                )
                 failed.add(entry.uid)
         return frozenset(failed)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from milvus_rbac.domain import passwords
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.state import ROOT_USER
+from milvus_rbac.engine.audit import note_bootstrap
 from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.vault import read_key, read_password
 from milvus_rbac.errors import MilvusRbacError, Refused, Unreachable
@@ -18,6 +19,7 @@ from milvus_rbac.kinds.connection import Mode
 from milvus_rbac.kube.cluster import Cluster
 from milvus_rbac.kube.errors import ClusterRefused
 from milvus_rbac.milvus.client import MilvusClient, bootstrap
+from milvus_rbac.milvus.listener import Listener
 from milvus_rbac.milvus.port import Address, ClientCertificate, Credentials, Features, Milvus, Password
 
 USERNAME_KEY = "username"
@@ -43,9 +45,10 @@ class Link:
 class Connector:
     """The way to one server; at most one channel at a time."""
 
-    def __init__(self, cluster: Cluster, may_write: Callable[[], None]) -> None:
+    def __init__(self, cluster: Cluster, may_write: Callable[[], None], listener: Listener) -> None:
         self._cluster = cluster
         self._may_write = may_write
+        self._listener = listener
         self._means: tuple[Address, Credentials] | None = None
         self._good: tuple[Address, Credentials] | None = None
         self._client: MilvusClient | None = None
@@ -74,7 +77,7 @@ class Connector:
         if means != self._means:
             await self.close()
             self._means = means
-        self._link = await self._greet(connection, *means)
+        self._link = await self._greet(entry, connection, *means)
         self._good, self._asked_at = means, time.monotonic()
         return self._link
 
@@ -84,9 +87,11 @@ class Connector:
         if client is not None:
             await client.close()
 
-    async def _greet(self, connection: MilvusConnection, address: Address, credentials: Credentials) -> Link:
+    async def _greet(
+        self, entry: Entry, connection: MilvusConnection, address: Address, credentials: Credentials
+    ) -> Link:
         if self._client is None:
-            self._client = MilvusClient(address, credentials)
+            self._client = MilvusClient(address, credentials, self._listener)
         try:
             features = await self._client.greet()
         except Unreachable as trouble:
@@ -95,7 +100,8 @@ class Connector:
             if trouble.refusal.reason is not Reason.CREDENTIALS_REJECTED or not may:
                 raise
             await self._bootstrap(address, credentials, trouble)
-            self._client = MilvusClient(address, credentials)
+            note_bootstrap(entry)
+            self._client = MilvusClient(address, credentials, self._listener)
             features = await self._client.greet()
         return Link(self._client, features, credentials.username, address)
 
@@ -105,7 +111,7 @@ class Connector:
             message = f"spec.bootstrap sets the password of {ROOT_USER} only: write username {ROOT_USER} into the Secret."
             raise Unreachable(Reason.CREDENTIALS_REJECTED, message)
         try:
-            await bootstrap(address, credentials, self._may_write)
+            await bootstrap(address, credentials, self._may_write, self._listener)
         except Unreachable as refused:
             if refused.refusal.reason is Reason.CREDENTIALS_REJECTED:
                 raise trouble from None

@@ -7,13 +7,16 @@ aftermath.py's, choosing among connections the scheduler's.
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
+from milvus_rbac import logs
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.engine.aftermath import Aftermath, Played, lost_claims, refused_creates
-from milvus_rbac.engine.batch import gather_batch, site_of, terms_of
+from milvus_rbac.engine.audit import Audit
+from milvus_rbac.engine.backoff import Backoff, jittered
+from milvus_rbac.engine.batch import gather_batch, site_of, terms_of, worth_looking_at
 from milvus_rbac.engine.books import ConnectionBooks
 from milvus_rbac.engine.clock import Clock
 from milvus_rbac.engine.connecting import Connector, Link, look_up
@@ -21,7 +24,9 @@ from milvus_rbac.engine.connection_report import lacking_privileges
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.farewell import Farewell
+from milvus_rbac.engine.metrics import ConnectionMetrics
 from milvus_rbac.engine.own_secrets import OwnSecrets
+from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.quarrels import Quarrels
 from milvus_rbac.engine.round import Round, run_round
 from milvus_rbac.engine.telling import Teller
@@ -33,8 +38,6 @@ from milvus_rbac.kinds.connection import Mode
 from milvus_rbac.kube.errors import ClusterError, LeaseLost
 from milvus_rbac.milvus.port import WRITE_SECONDS
 
-FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
-"""Seconds between two probes of a server that does not answer; doubled each time, jittered."""
 STAND_STILL = 120.0
 """Seconds between two looks at a connection that must not be served."""
 SAME_PICTURE = 10.0
@@ -54,18 +57,20 @@ class Corridor:
         self._tools = tools
         self._dirty = Dirty()
         self._vault = Vault(tools.cluster)
-        self._connector = Connector(tools.cluster, self._may_write)
+        self._metrics = ConnectionMetrics(tools.metrics, self.label)
+        self._connector = Connector(tools.cluster, self._may_write, self._metrics)
         self._quarrels = Quarrels()
-        self._teller = Teller(connection, tools, self._dirty)
+        self._teller = Teller(connection, tools, self._dirty, self._metrics)
         self._own_secrets = OwnSecrets(tools.cluster, self._may_write)
-        self._aftermath = Aftermath(tools, self._vault, self._dirty, self._teller, self._own_secrets)
+        self._aftermath = Aftermath(
+            tools, self._vault, self._dirty, self._teller, self._own_secrets, self._metrics
+        )
         self._clock = Clock()
         self._withdrawn: set[str] = set()
         self._anew = True
         self._trouble: Refusal | None = None
         self._refused: Refusal | None = None
-        self._backoff = FIRST_BACKOFF
-        self._probe_at = 0.0
+        self._backoff = Backoff()
         self._farewell = Farewell(self.uid, tools, self._dirty)
 
     # --- what others tell
@@ -79,7 +84,7 @@ class Corridor:
     def touch(self) -> None:
         """The connection itself changed, or a Secret that it reads: ask the server anew, at once."""
         self._anew = True
-        self._probe_at, self._backoff = 0.0, FIRST_BACKOFF
+        self._backoff.reset()
         self.mark(entry.uid for entry in self._claimants())
 
     def wake(self) -> None:
@@ -99,7 +104,7 @@ class Corridor:
 
     async def run(self) -> None:
         """Serve the connection until it is gone or the task is cancelled."""
-        self._tools.metrics.dirty.labels(self._label).set_function(lambda: len(self._dirty))
+        logs.about(connection=self.label)
         self._dirty.mark(entry.uid for entry in self._claimants())
         try:
             while self._entry() is not None:
@@ -107,7 +112,8 @@ class Corridor:
                 await self._turn()
                 await self._sleep()
         finally:
-            self._tools.metrics.dirty.remove(self._label)
+            if self._entry() is None:
+                self._metrics.forget()
             await self._connector.close()
 
     async def _turn(self) -> None:
@@ -119,14 +125,14 @@ class Corridor:
             self._dirty.mark(entry.uid for entry in self._claimants())
             await asyncio.sleep(1)
         except ClusterError as problem:
-            logger.warning("Kubernetes did not do what connection %s needed: %s", self._label, problem)
+            logger.warning("Kubernetes did not do what connection %s needed: %s", self.label, problem)
             await self._pause(1.0)
         except Exception:
-            logger.exception("A round of connection %s failed; it is tried again.", self._label)
+            logger.exception("A round of connection %s failed; it is tried again.", self.label)
             await self._pause(6.0)
 
     async def _pause(self, seconds: float) -> None:
-        await asyncio.sleep(_jittered(seconds))
+        await asyncio.sleep(jittered(seconds))
         self._dirty.wake.set()
 
     async def _sleep(self) -> None:
@@ -138,7 +144,7 @@ class Corridor:
             self._dirty.wake.clear()
             return
         is_probing = self._trouble is not None and self._refused is None
-        due = self._probe_at if is_probing else self._clock.look_at
+        due = self._backoff.due if is_probing else self._clock.look_at
         wait = min(due - time.monotonic(), self._farewell.look_again_in)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, wait)):
@@ -161,7 +167,7 @@ class Corridor:
             elif self._refused is not None:
                 self._refused = None
                 self.touch()
-            elif self._trouble is None or time.monotonic() >= self._probe_at:
+            elif self._trouble is None or self._backoff.is_due:
                 await self._work(entry)
             else:
                 await self._tell_pending(self._trouble)
@@ -212,10 +218,11 @@ class Corridor:
             missing = error.refusal.reason is Reason.MISSING_PRIVILEGES
             await self._stumble(lacking if missing and lacking else error.refusal)
             return
-        healed, self._trouble, self._backoff = self._trouble is not None, None, FIRST_BACKOFF
+        healed, self._trouble = self._trouble is not None, None
+        self._backoff.reset()
         if healed:
-            logger.info("Connection %s works again.", self._label)
-        self._tools.metrics.last_success.labels(self._label).set(time.time())
+            logger.info("Connection %s works again.", self.label)
+        self._metrics.reached(time.time(), connection.spec.interval_length.total_seconds())
         # With more to do at once, the next round's intents tell the counts in the same write.
         if not self._anew and (healed or not self._dirty):
             await self._teller.tell_connection(link, None)
@@ -237,11 +244,10 @@ class Corridor:
         """The server can't be worked with: say so once, and look again later."""
         if refusal != self._trouble:
             logger.warning(
-                "Connection %s can't be worked with (%s): %s", self._label, refusal.reason, refusal.message
+                "Connection %s can't be worked with (%s): %s", self.label, refusal.reason, refusal.message
             )
         self._trouble, self._anew = refusal, True
-        self._probe_at = time.monotonic() + _jittered(self._backoff)
-        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
+        self._backoff.put_off()
         await self._connector.close()
         await self._teller.tell_connection(None, None, refusal)
         await self._tell_pending(refusal)
@@ -255,21 +261,23 @@ class Corridor:
 
     async def _round(self, connection: MilvusConnection, link: Link) -> None:
         """Serve a batch of what is dirty."""
-        chosen = self._dirty.choose(self._worth_looking_at())
+        useful = worth_looking_at(self._tools.store, self._entry(), self._dirty.uids())
+        self._dirty.discard(self._dirty.uids() - {one.uid for one in useful})
+        chosen = self._dirty.choose(useful)
         if not chosen:
             return
         self._dirty.discard({entry.uid for entry in chosen})
-        metrics, outcome = self._tools.metrics, "trouble"
+        started = time.perf_counter()
+        result: Literal["ok", "trouble"] = "trouble"
         try:
-            with metrics.round_seconds.labels(self._label).time():
-                if rest := await self._farewell.release_untouched(chosen):
-                    await self._run(connection, link, rest)
-            outcome = "ok"
+            if rest := await self._farewell.release_untouched(chosen):
+                await self._run(connection, link, rest)
+            result = "ok"
         except BaseException:
             self._dirty.mark(entry.uid for entry in chosen)
             raise
         finally:
-            metrics.rounds.labels(self._label, outcome).inc()
+            self._metrics.ended(result, time.perf_counter() - started)
 
     async def _run(self, connection: MilvusConnection, link: Link, chosen: Sequence[Entry]) -> None:
         tools = self._tools
@@ -291,6 +299,7 @@ class Corridor:
             # One picture serves all rounds of an interval in which nothing changes.
             SAME_PICTURE if batch.entries.keys() <= by_clock else 0.0,
             lambda proposals: self._quarrels.contested(proposals, by_clock, interval),
+            Outcome(note=Audit(batch.entries, self._metrics).note),
         )
         try:
             result = await run_round(work, link.milvus, books, self._may_write)
@@ -310,17 +319,6 @@ class Corridor:
             await self._teller.tell_connection(link, books.outstanding(without=self._withdrawn))
             self._withdrawn.clear()
 
-    def _worth_looking_at(self) -> list[Entry]:
-        entry = self._entry()
-        ending = entry is None or entry.deleting
-        known = self._tools.store.known(self._dirty.uids())
-        # What is being deleted without our finalizer was never ours; a connection that goes begins nothing new.
-        tenancy = self._tools.store.tenancy(self._name)
-        served = [one for one in known if tenancy is not None and tenancy.serves(one)]
-        useful = [one for one in served if (one.has_finalizer if one.deleting else not ending)]
-        self._dirty.discard(self._dirty.uids() - {one.uid for one in useful})
-        return useful
-
     def _mark_by_clock(self, connection: MilvusConnection) -> None:
         """Look at everything when the interval is over; where the server may be another one by now, it is asked what it is."""
         if not self._clock.is_due(connection.spec.interval_length.total_seconds()):
@@ -333,8 +331,14 @@ class Corridor:
     # --- where things are
 
     @property
-    def _label(self) -> str:
+    def label(self) -> str:
+        """Namespace and name of the connection, as logs and metrics have it."""
         return "/".join(self._name)
+
+    @property
+    def dirty(self) -> int:
+        """How many resources wait to be looked at."""
+        return len(self._dirty)
 
     def _entry(self) -> Entry | None:
         return self._tools.store.entries.get(self.uid)
@@ -344,7 +348,3 @@ class Corridor:
 
     def _may_write(self) -> None:
         self._tools.lease.require(WRITE_SECONDS)
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret

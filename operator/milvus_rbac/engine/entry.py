@@ -51,6 +51,13 @@ class Entry:
         return self.metadata["namespace"], self.metadata["name"]
 
     @property
+    def log_fields(self) -> Mapping[str, Any]:
+        """What a log line about it carries beside its text."""
+        namespace, name = self.name
+        fields = {"kind": self.kind, "namespace": namespace, "name": name, "generation": self.generation}
+        return {"resource": fields}
+
+    @property
     def generation(self) -> int:
         """Counts the changes of the spec."""
         return int(self.metadata.get("generation", 0))

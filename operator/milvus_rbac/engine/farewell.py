@@ -96,7 +96,8 @@ class Farewell:
             await self._tools.release(entry, left_behind="claim" in entry.status)
         except ClusterRefused as refusal:
             # What can't be let go must not keep the others from being served.
-            logger.warning("%s %s/%s can't be let go: %s", entry.kind, *entry.name, refusal)
+            fields = entry.log_fields
+            logger.warning("%s %s/%s can't be let go: %s", entry.kind, *entry.name, refusal, extra=fields)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
         # Not before: where Kubernetes gave no answer, it is still to be done.
         self._dirty.discard({entry.uid})

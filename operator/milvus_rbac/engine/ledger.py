@@ -27,6 +27,8 @@ from milvus_rbac.kube.errors import ClusterRefused
 OWN_CONDITIONS = (READY_TYPE, PASSWORD_TYPE, DRIFTED_TYPE, STALLED_TYPE, RECONCILING_TYPE)
 logger = logging.getLogger(__name__)
 
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+"""How Kubernetes writes a time."""
 WIDTH = 16
 """How many requests at a time: more gain nothing from one API server (bench/apply.py)."""
 
@@ -100,7 +102,9 @@ class Ledger:
                 body = await self._cluster.add_finalizer(current.body)
             except ClusterRefused as refusal:
                 # One resource that can't be written must not keep the others of its round from being served.
-                logger.warning("%s %s/%s can't be held: %s", entry.kind, *entry.name, refusal)
+                logger.warning(
+                    "%s %s/%s can't be held: %s", entry.kind, *entry.name, refusal, extra=entry.log_fields
+                )
                 return None
         if body is None:
             return None
@@ -133,7 +137,7 @@ def _is_gone(metadata: Mapping[str, Any]) -> bool:
 
 
 def _settled(entry: Entry, conditions: Sequence[Condition]) -> list[dict[str, Any]]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.now(UTC).strftime(TIME)
     return [
         {
             "type": one.type,

@@ -1,29 +1,66 @@
 """What the operator counts, per connection and never per resource. Knows the numbers, not how they are served."""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from milvus_rbac.domain.changes import Change
+from milvus_rbac.domain.state import PasswordVerdict, State
+from milvus_rbac.milvus.listener import CallResult, Check, Listener
+
+ChangeResult = Literal["done", "failed", "unknown"]
+"""`unknown`: the answer was lost, or never came."""
+
+_WAITS: Final = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
+"""Seconds: what the operator takes, then what people take to create a Secret or a role."""
+_READS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class ClaimReasons(Collector):
-    """Counts resources by the reason of their Ready condition, when somebody asks."""
+class Standing(NamedTuple):
+    """How one resource stands."""
 
-    def __init__(self, read: Callable[[], Iterable[tuple[str, str]]]) -> None:
+    connection: str
+    """As namespace/name: of a MilvusConnection its own, of others the one that they name."""
+    reason: str
+    """Of its Ready condition; `Unknown` before there is one."""
+    is_connection: bool
+
+
+class Standings(Collector):
+    """Counts what the store knows, when somebody asks."""
+
+    def __init__(
+        self, read: Callable[[], Iterable[Standing]], dirty: Callable[[], Mapping[str, int]]
+    ) -> None:
         self._read = read
+        self._dirty = dirty
 
+    @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Count once, for one answer."""
-        family = GaugeMetricFamily(
+        claims = GaugeMetricFamily(
             "milvus_rbac_claims",
             "Resources by connection and the reason of their Ready condition.",
             labels=("connection", "reason"),
         )
-        for (connection, reason), count in Tally(self._read()).items():
-            family.add_metric((connection, reason), count)
-        yield family
+        connections = GaugeMetricFamily(
+            "milvus_rbac_connections",
+            "MilvusConnections by the reason of their Ready condition: 1 for what is true now.",
+            labels=("connection", "reason"),
+        )
+        dirty = GaugeMetricFamily(
+            "milvus_rbac_dirty_claims", "Resources that wait to be looked at.", labels=("connection",)
+        )
+        for one, count in Tally(self._read()).items():
+            family = connections if one.is_connection else claims
+            family.add_metric((one.connection, one.reason), count)
+        for connection, count in self._dirty().items():
+            dirty.add_metric((connection,), count)
+        yield from (claims, connections, dirty)
 
 
 class Metrics:
@@ -31,39 +68,132 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.rounds = Counter(
-            "milvus_rbac_rounds",
-            "Rounds, by connection and result.",
-            ("connection", "result"),
-            registry=self.registry,
-        )
-        self.round_seconds = Histogram(
-            "milvus_rbac_round_seconds", "Time of a round.", ("connection",), registry=self.registry
-        )
-        self.changes = Counter(
-            "milvus_rbac_changes",
-            "Changes made in Milvus, by connection, verb and result.",
-            ("connection", "verb", "result"),
-            registry=self.registry,
-        )
-        self.dirty = Gauge(
-            "milvus_rbac_dirty_claims",
-            "Resources that wait to be looked at.",
-            ("connection",),
-            registry=self.registry,
-        )
-        self.left_behind = Counter(
-            "milvus_rbac_left_behind",
-            "Users, roles and privilege groups that stayed in Milvus when their resource went.",
-            ("connection",),
-            registry=self.registry,
-        )
-        self.last_success = Gauge(
-            "milvus_rbac_last_success_timestamp_seconds",
-            "When a round last reached Milvus.",
-            ("connection",),
-            registry=self.registry,
-        )
         self.leader = Gauge(
             "milvus_rbac_leader", "1 while this process holds the Lease.", registry=self.registry
         )
+        self.kubernetes_calls = Counter(
+            "milvus_rbac_kubernetes_calls",
+            "Requests to the Kubernetes API that are not watches, by method and result.",
+            ("method", "result"),
+            registry=self.registry,
+        )
+        self.left_behind = self._counter(
+            "left_behind", "Users, roles and privilege groups that stayed in Milvus when their resource went."
+        )
+        self.last_success = self._gauge("last_success_timestamp_seconds", "When Milvus was last reached.")
+        self.interval = self._gauge("interval_seconds", "How often everything is compared: spec.interval.")
+        self.rounds = self._counter("rounds", "Rounds, by result.", "result")
+        self.round_seconds = self._histogram("round_seconds", "Time of a round.")
+        self.snapshot_seconds = self._histogram(
+            "snapshot_seconds", "Time to read Milvus for a round.", _READS
+        )
+        self.snapshot_objects = self._gauge(
+            "snapshot_objects", "What the last round saw in Milvus, by kind.", "kind"
+        )
+        self.changes = self._counter(
+            "changes", "Changes made in Milvus, by verb and result.", "verb", "result"
+        )
+        self.drift = self._counter("drift", "Changes that put back what others had changed in Milvus.")
+        self.time_to_ready = self._histogram(
+            "time_to_ready_seconds",
+            "From creation, or from when it was not Ready any more, to Ready.",
+            _WAITS,
+        )
+        self.password_checks = self._counter(
+            "password_checks",
+            "Looks whether a password is in force, by how it was checked and what came out.",
+            "check",
+            "verdict",
+        )
+        self.milvus_calls = self._counter(
+            "milvus_calls", "Calls to Milvus, by method and result.", "method", "result"
+        )
+
+    def count_kubernetes_call(self, method: str, result: str) -> None:
+        """One request to the Kubernetes API ended."""
+        self.kubernetes_calls.labels(method, result).inc()
+
+    def forget(self, connection: str) -> None:
+        """Leave out a connection that is gone: what it last was must not be taken for what is.
+
+        What was left behind in Milvus stays to be told.
+        """
+        for family in (
+            self.last_success,
+            self.interval,
+            self.rounds,
+            self.round_seconds,
+            self.snapshot_seconds,
+            self.snapshot_objects,
+            self.changes,
+            self.drift,
+            self.time_to_ready,
+            self.password_checks,
+            self.milvus_calls,
+        ):
+            family.remove_by_labels({"connection": connection})
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
+
+    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
+
+    def _histogram(
+        self, name: str, help_: str, buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS
+    ) -> Histogram:
+        return Histogram(
+            f"milvus_rbac_{name}", help_, ("connection",), registry=self.registry, buckets=buckets
+        )
+
+
+class ConnectionMetrics(Listener):
+    """What one connection adds to the metrics."""
+
+    def __init__(self, metrics: Metrics, connection: str) -> None:
+        self._all = metrics
+        self._connection = connection
+
+    @override
+    def called(self, method: str, result: CallResult) -> None:
+        self._all.milvus_calls.labels(self._connection, method, result).inc()
+
+    @override
+    def checked(self, check: Check, verdict: PasswordVerdict) -> None:
+        self._all.password_checks.labels(self._connection, check, verdict.value).inc()
+
+    def reached(self, now: float, interval: float) -> None:
+        """Milvus answered, at this time; it is compared every so many seconds."""
+        self._all.last_success.labels(self._connection).set(now)
+        self._all.interval.labels(self._connection).set(interval)
+
+    def saw(self, observed: State, seconds: float) -> None:
+        """A round has read Milvus."""
+        self._all.snapshot_seconds.labels(self._connection).observe(seconds)
+        sizes = {"users": len(observed.users), "roles": len(observed.roles)}
+        grants = [role.grants for role in observed.roles.values()]
+        if None not in grants:  # most rounds look at the grants of a few roles
+            sizes["grants"] = sum(len(held or ()) for held in grants)
+        for kind, size in sizes.items():
+            self._all.snapshot_objects.labels(self._connection, kind).set(size)
+
+    def ended(self, result: Literal["ok", "trouble"], seconds: float) -> None:
+        """A round is over."""
+        self._all.rounds.labels(self._connection, result).inc()
+        self._all.round_seconds.labels(self._connection).observe(seconds)
+
+    def changed(self, change: Change, result: ChangeResult) -> None:
+        """A change was tried."""
+        self._all.changes.labels(self._connection, type(change).__name__, result).inc()
+
+    def repaired(self, changes: int) -> None:
+        """So many changes put back what others had changed."""
+        self._all.drift.labels(self._connection).inc(changes)
+
+    def became_ready(self, seconds: float) -> None:
+        """A resource that was not Ready for so long is."""
+        self._all.time_to_ready.labels(self._connection).observe(seconds)
+
+    def forget(self) -> None:
+        """The connection is gone."""
+        self._all.forget(self._connection)

@@ -52,6 +52,8 @@ class Outcome:
     """What was not tried because of a failure of another claim."""
     trouble: Unreachable | None = None
     """Why the rest was not tried; what the last change did is not known."""
+    note: Callable[[str, Change, MilvusRbacError | None], None] = lambda *_: None
+    """Told of each change as soon as it is over: whose, which, and why not."""
 
     def is_complete(self, plan: ClaimPlan) -> bool:
         """Tell whether everything planned for a claim is done."""
@@ -75,18 +77,20 @@ async def perform_all(
         uid, change = step
         if outcome.trouble is not None or _is_pointless(step, outcome):
             return
+        error: MilvusRbacError | None = None
         try:
             await milvus.perform(change, wallet, may_write)
-        except Unreachable as trouble:
-            outcome.trouble = trouble
-        except DatabaseMissing as error:
-            # It stays written down, for a database of that name may come again, and is no fault of what the group asks for.
-            if not isinstance(change, ClearProxies):
-                outcome.failed[uid].append((change, error))
-        except MilvusRbacError as error:
-            outcome.failed[uid].append((change, error))
-        else:
+        except MilvusRbacError as raised:
+            error = raised
+        outcome.note(uid, change, error)
+        if error is None:
             outcome.done[uid].append(change)
+        elif isinstance(error, Unreachable):
+            outcome.trouble = error
+        elif not (isinstance(error, DatabaseMissing) and isinstance(change, ClearProxies)):
+            # Such a clearing stays written down, for a database of that name may come again, and is no fault of what
+            # the group asks for.
+            outcome.failed[uid].append((change, error))
 
     for turn, group in groupby(steps, key=lambda step: phase(step[1])):
         width = HASHING_WIDTH if turn in _HASHING else 1

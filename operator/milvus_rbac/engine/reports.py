@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from milvus_rbac.domain.changes import Change, ClearProxies, CreateRole, RecreateUser, UpdatePassword
 from milvus_rbac.domain.claims import Claim, Kind, StaleGrant, WantedUser
@@ -23,7 +23,7 @@ from milvus_rbac.domain.state import PasswordVerdict, Role, State, User
 from milvus_rbac.domain.wording import describe, field_of
 from milvus_rbac.engine.claiming import password_in_force
 from milvus_rbac.engine.entry import Entry
-from milvus_rbac.engine.ledger import ready_condition
+from milvus_rbac.engine.news import News, deeds_of, repairs_of, turn_of
 from milvus_rbac.engine.performing import Outcome
 from milvus_rbac.engine.round import Result
 from milvus_rbac.errors import AlreadyExists, Changed, InternalError, MilvusRbacError, OldPasswordRefused
@@ -31,15 +31,6 @@ from milvus_rbac.kinds import MilvusUser
 
 MOST_PLAN_LINES = 500
 MOST_GRANTS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """One Event."""
-
-    type: Literal["Normal", "Warning"]
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +45,8 @@ class Report:
     deeds: tuple[News, ...] = ()
     """What was done to Milvus that nobody asked for by a change of the resource; told always."""
     refusals: tuple[Refusal, ...] = ()
+    repairs: int = 0
+    """How many changes put back what others had changed."""
 
     @property
     def only_waits(self) -> bool:
@@ -101,7 +94,8 @@ def report(
         conditions.append(summarize_drift(lines, entry.generation))
         if lines:
             status["plan"] = lines[:MOST_PLAN_LINES]
-    return Report(status, tuple(conditions), turn_of(entry, conditions[0]), _deeds(entry, done), refusals)
+    turns, deeds = turn_of(entry, conditions[0]), deeds_of(entry, done)
+    return Report(status, tuple(conditions), turns, deeds, refusals, len(repairs_of(entry, done)))
 
 
 def pending_report(entry: Entry, refusal: Refusal) -> Report:
@@ -312,30 +306,3 @@ def _password_refusal(plan: ClaimPlan, outcome: Outcome, terms: Terms) -> Refusa
 
 
 _NOT_ABOUT_PASSWORDS = {Reason.WAITING_FOR_ROLE, Reason.RESERVED_NAME, Reason.NOT_PERMITTED}
-
-
-def _deeds(entry: Entry, done: Sequence[Change]) -> tuple[News, ...]:
-    before = ready_condition(entry)
-    was_right = (
-        before is not None and before.status == "True" and before.observed_generation == entry.generation
-    )
-    rotations = [change for change in done if isinstance(change, UpdatePassword | RecreateUser)]
-    repairs = [describe(change) for change in done if change not in rotations]
-    deeds = []
-    if rotations:
-        message = f"Changed the password to the Secret's: {describe(rotations[0])}."
-        deeds.append(News("Normal", Reason.READY, message))
-    if was_right and repairs:
-        deeds.append(News("Normal", Reason.READY, f"Put back what others had changed: {'; '.join(repairs)}."))
-    return tuple(deeds)
-
-
-def turn_of(entry: Entry, ready: Condition) -> tuple[News, ...]:
-    """Give the Event for a Ready condition that is another one than before; the first Ready is no news."""
-    before = ready_condition(entry)
-    if before is None:
-        told = patience(Reason(ready.reason)) is Patience.STALLED
-    else:
-        told = (before.status, before.reason) != (ready.status, ready.reason)
-    kind: Literal["Normal", "Warning"] = "Normal" if ready.status == "True" else "Warning"
-    return (News(kind, ready.reason, ready.message),) if told else ()

@@ -1,5 +1,6 @@
 """The corridor: one round makes one Milvus agree with a bounded number of claims, and says what is true afterwards."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -58,6 +59,8 @@ class Result:
     outcome: Outcome
     confirmed: Mapping[str, User] = field(default_factory=dict)
     """The users whose password was set, as the server shows them afterwards; none where it does not."""
+    reading: float = 0.0
+    """Seconds that observing took."""
 
 
 async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callable[[], None]) -> Result:
@@ -68,7 +71,9 @@ async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callab
         LeaseLost: another operator may be at work; what is done is done.
         ClusterError: what has to be written down before could not be; Milvus was not touched.
     """
+    started = time.perf_counter()
     observed = await milvus.observe(scope_of(work), work.wallet)
+    reading = time.perf_counter() - started
     owners = (claim for claim, refusal in work.assembled if refusal is None)
     unclear = suspects(owners, observed)
     aliases = await milvus.resolve(unclear) if unclear else {}
@@ -78,7 +83,7 @@ async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callab
     allowed = await books.prepare(plans)
     plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)
     await perform_all(plans, milvus, work.wallet, may_write, work.outcome)
-    return Result(observed, plans, work.outcome, await _confirm(milvus, work))
+    return Result(observed, plans, work.outcome, await _confirm(milvus, work), reading)
 
 
 async def _confirm(milvus: Milvus, work: Round) -> Mapping[str, User]:

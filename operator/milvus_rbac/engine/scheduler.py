@@ -15,7 +15,7 @@ from milvus_rbac.engine.endpoint import endpoint
 from milvus_rbac.engine.entry import Entry, Name
 from milvus_rbac.engine.ledger import Ledger, ready_condition
 from milvus_rbac.engine.lobby import Lobby
-from milvus_rbac.engine.metrics import ClaimReasons, Metrics
+from milvus_rbac.engine.metrics import Metrics, Standing, Standings
 from milvus_rbac.engine.store import Store
 from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.engine.tools import Tools
@@ -57,7 +57,7 @@ class Scheduler:
         self._labels_wanted = asyncio.Event()
         self._installed: set[str] = set()
         self._ended: asyncio.Future[str] | None = None
-        metrics.registry.register(ClaimReasons(self._reasons))
+        metrics.registry.register(Standings(self._standings, self._dirty))
 
     @property
     def is_ready(self) -> bool:
@@ -180,12 +180,16 @@ class Scheduler:
 
         task.add_done_callback(notice)
 
-    def _reasons(self) -> Iterator[tuple[str, str]]:
-        """Give connection and reason of every resource that claims something."""
+    def _standings(self) -> Iterator[Standing]:
+        """Say how every resource stands."""
         for entry in self.store.entries.values():
-            if entry.kind != CONNECTION:
-                ready = ready_condition(entry)
-                yield "/".join(self.store.connection_name(entry) or ()), ready.reason if ready else "Unknown"
+            ready = ready_condition(entry)
+            is_connection = entry.kind == CONNECTION
+            connection = entry.name if is_connection else self.store.connection_name(entry) or ()
+            yield Standing("/".join(connection), ready.reason if ready else "Unknown", is_connection)
+
+    def _dirty(self) -> dict[str, int]:
+        return {corridor.label: corridor.dirty for corridor in self._corridors.values()}
 
     # --- the labels of namespaces
 

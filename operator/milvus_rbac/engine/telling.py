@@ -6,6 +6,7 @@ A wait that has just begun is not worth a word, so this also remembers since whe
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 from milvus_rbac.domain.conditions import Patience, Reason, Refusal, patience
 from milvus_rbac.engine.connecting import Link
@@ -21,7 +22,9 @@ from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.endpoint import endpoint
 from milvus_rbac.engine.entry import Entry, Intents, intents_of
 from milvus_rbac.engine.ledger import ready_condition
-from milvus_rbac.engine.reports import News, Report, pending_report, turn_of
+from milvus_rbac.engine.metrics import ConnectionMetrics
+from milvus_rbac.engine.news import News, seconds_unready, turn_of
+from milvus_rbac.engine.reports import Report, pending_report
 from milvus_rbac.engine.tenancy import Tenancy
 from milvus_rbac.engine.tools import PATIENCE, RETRY_LATER, Tools
 from milvus_rbac.kube.errors import ClusterRefused
@@ -32,10 +35,11 @@ logger = logging.getLogger(__name__)
 class Teller:
     """Of one connection."""
 
-    def __init__(self, connection: Entry, tools: Tools, dirty: Dirty) -> None:
+    def __init__(self, connection: Entry, tools: Tools, dirty: Dirty, metrics: ConnectionMetrics) -> None:
         self._connection = connection
         self._tools = tools
         self._dirty = dirty
+        self._metrics = metrics
         self._waits_since: dict[str, float] = {}
         self.crowd: Crowd | None = None
         """How many users and roles the last round saw."""
@@ -55,9 +59,12 @@ class Teller:
         try:
             if await self._tools.ledger.write_status(entry, report.status, report.conditions):
                 await self._announce(entry, report.turns)
+                if (waited := seconds_unready(entry, report.conditions[0], datetime.now(UTC))) is not None:
+                    self._metrics.became_ready(waited)
         except ClusterRefused as refusal:
             # What can't be written of one resource must not keep the others from being served.
-            logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal)
+            fields = entry.log_fields
+            logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal, extra=fields)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
 
     async def tell_connection(self, link: Link | None, intents: Intents | None, *refusals: Refusal) -> None:

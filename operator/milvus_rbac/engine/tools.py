@@ -41,7 +41,8 @@ class Tools:
         if not left_behind:
             return
         noun, name = Kind(entry.kind).noun.capitalize(), entry.claimed_name
-        logger.warning("%s %s was left in Milvus: %s %s/%s is gone.", noun, name, entry.kind, *entry.name)
+        text = "%s %s was left in Milvus: %s %s/%s is gone."
+        logger.warning(text, noun, name, entry.kind, *entry.name, extra=entry.log_fields)
         connection_name = self.store.connection_name(entry)
         self.metrics.left_behind.labels("/".join(connection_name or ())).inc()
         connection = self.store.find("MilvusConnection", connection_name) if connection_name else None

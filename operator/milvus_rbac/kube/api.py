@@ -5,8 +5,8 @@ It knows HTTP and nothing of what is asked: the library's models cost more time 
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -25,6 +25,10 @@ JSON_PATCH = "application/json-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """The API server leaves everything but metadata out: a Secret's data never comes over the wire."""
 
+CallResult = Literal["ok", "refused", "unavailable"]
+Count = Callable[[str, CallResult], None]
+"""Told the method of each request and how it ended."""
+
 MESSAGE_LIMIT = 500
 _SUCCESS_ENDS, _REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 300, 408, 429, 500
 
@@ -32,16 +36,19 @@ _SUCCESS_ENDS, _REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 300, 408, 429, 500
 class Api:
     """A connection pool to one API server."""
 
-    def __init__(self, access: Access, timeout: float = TIMEOUT) -> None:
+    def __init__(self, access: Access, timeout: float = TIMEOUT, count: Count = lambda *_: None) -> None:
         self._access = access
+        self._count = count
         self._timeout = timeout
         access.configuration.connection_pool_maxsize = CONNECTIONS
         self._client = ApiClient(access.configuration)
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None, timeout: float = TIMEOUT) -> Self:
+    async def connect(
+        cls, kubeconfig: str | None = None, timeout: float = TIMEOUT, count: Count = lambda *_: None
+    ) -> Self:
         """Find the API server (see find_access); the first request opens the first connection."""
-        return cls(await find_access(kubeconfig), timeout)
+        return cls(await find_access(kubeconfig), timeout, count)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -63,6 +70,26 @@ class Api:
             ClusterUnavailable: no answer in time, a broken connection, 5xx or 429.
             ClusterRefused: any other answer that is not a success.
         """
+        result: CallResult = "unavailable"
+        try:
+            answer = await self._request(method, path, query, body, content_type, accept)
+            result = "ok"
+        except ClusterRefused:
+            result = "refused"
+            raise
+        finally:
+            self._count(method, result)
+        return answer
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None,
+        body: Mapping[str, Any] | list[dict[str, Any]] | None,
+        content_type: str,
+        accept: str,
+    ) -> dict[str, Any]:
         url = self._access.server + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": USER_AGENT}
         what = f"{method} {path}"

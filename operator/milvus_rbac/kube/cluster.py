@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from milvus_rbac.kube import patches
-from milvus_rbac.kube.api import JSON, JSON_PATCH, METADATA_LIST, TIMEOUT, Api
+from milvus_rbac.kube.api import JSON, JSON_PATCH, METADATA_LIST, TIMEOUT, Api, Count
 from milvus_rbac.kube.errors import ClusterError, ClusterRefused
 from milvus_rbac.kube.events import EventMemory, EventType, build_event
 from milvus_rbac.kube.patches import FINALIZER, Operations
@@ -45,7 +45,11 @@ class Cluster:
 
     @classmethod
     async def connect(
-        cls, kubeconfig: str | None = None, namespaces: Sequence[str] | None = None, timeout: float = TIMEOUT
+        cls,
+        kubeconfig: str | None = None,
+        namespaces: Sequence[str] | None = None,
+        timeout: float = TIMEOUT,
+        count: Count = lambda *_: None,
     ) -> Self:
         """Find the API server: the given kubeconfig, else $KUBECONFIG, else the Pod's ServiceAccount.
 
@@ -53,11 +57,12 @@ class Cluster:
             kubeconfig: a file.
             namespaces: what lists cover; None is the whole cluster.
             timeout: seconds for one request.
+            count: told how each request ended.
 
         Raises:
             NoAccess: neither a usable kubeconfig nor a ServiceAccount is there.
         """
-        return cls(await Api.connect(kubeconfig, timeout), namespaces)
+        return cls(await Api.connect(kubeconfig, timeout, count), namespaces)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -9,6 +9,7 @@ from milvus_rbac.domain.changes import Change
 from milvus_rbac.domain.state import Place, Scope, State, User
 from milvus_rbac.milvus import features, read, requests
 from milvus_rbac.milvus.endpoint import Endpoint
+from milvus_rbac.milvus.listener import DEAF, Listener
 from milvus_rbac.milvus.port import Address, Credentials, Features, Wallet
 from milvus_rbac.milvus.session import Session
 from milvus_rbac.milvus.snapshot import Snapshots
@@ -18,9 +19,9 @@ from milvus_rbac.milvus.write import Writer
 class MilvusClient:
     """The port `Milvus` for real servers."""
 
-    def __init__(self, address: Address, credentials: Credentials) -> None:
+    def __init__(self, address: Address, credentials: Credentials, listener: Listener = DEAF) -> None:
         self._credentials = credentials
-        self._session = Session(Endpoint.of(address), credentials)
+        self._session = Session(Endpoint.of(address), credentials, listener)
         self._features: Features | None = None
         self._describes: bool | None = None
         """Whether the server keeps descriptions; None while nobody wanted to know."""
@@ -76,9 +77,11 @@ class MilvusClient:
         await self._session.close()
 
 
-async def bootstrap(address: Address, wanted: Credentials, may_write: Callable[[], None]) -> None:
+async def bootstrap(
+    address: Address, wanted: Credentials, may_write: Callable[[], None], listener: Listener = DEAF
+) -> None:
     """Give root of a fresh server the wanted password, instead of the one that the whole world knows."""
-    async with Session(Endpoint.of(address), features.DEFAULT_ROOT) as session:
+    async with Session(Endpoint.of(address), features.DEFAULT_ROOT, listener) as session:
         await session.log_in()
         may_write()
         request = requests.update_password(wanted.username, features.DEFAULT_ROOT.password, wanted.password)

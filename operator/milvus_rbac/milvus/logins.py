@@ -12,6 +12,7 @@ from milvus_rbac.domain.state import PasswordVerdict
 from milvus_rbac.errors import MilvusRbacError, Unreachable
 from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.concurrency import each
+from milvus_rbac.milvus.listener import DEAF, Listener
 from milvus_rbac.milvus.port import Credentials, Password
 from milvus_rbac.milvus.session import Session
 
@@ -23,14 +24,16 @@ async def try_all(session: Session, tried: Mapping[str, Password]) -> dict[str, 
     """Log in as each user."""
 
     async def try_user(user: str) -> PasswordVerdict:
-        return await _verdict(session, Credentials(user, tried[user]))
+        verdict = await _verdict(session, Credentials(user, tried[user]))
+        session.listener.checked("login", verdict)
+        return verdict
 
     return dict(zip(tried, await each(tried, try_user), strict=True))
 
 
 async def try_login(session: Session, credentials: Credentials) -> PasswordVerdict:
     """Log in once on a channel of its own; a channel that exists already would prove nothing."""
-    async with Session(session.endpoint, credentials) as login:
+    async with Session(session.endpoint, credentials, session.listener) as login:
         try:
             await login.log_in()
         except Unreachable as error:
@@ -62,7 +65,10 @@ def digest(password_hash: str) -> str:
 
 
 async def judge(
-    hashes: Mapping[str, str], wanted: Mapping[str, Password], known: Mapping[str, str]
+    hashes: Mapping[str, str],
+    wanted: Mapping[str, Password],
+    known: Mapping[str, str],
+    listener: Listener = DEAF,
 ) -> dict[str, PasswordVerdict]:
     """Compare wanted passwords with the server's hashes; one whose digest is known to be the wanted one's costs nothing.
 
@@ -70,14 +76,18 @@ async def judge(
         hashes: by user, bcrypt as the server keeps it.
         wanted: the texts, by user.
         known: by user, the digest under which the wanted text is known to be in force.
+        listener: told of every look.
     """
 
     async def judge_user(user: str) -> PasswordVerdict:
         if known[user] and known[user] == digest(hashes[user]):
+            listener.checked("digest", PasswordVerdict.IN_FORCE)
             return PasswordVerdict.IN_FORCE
         # bcrypt is slow on purpose (50 ms with the cost of 3.0), and lets other threads run meanwhile.
         matches = await asyncio.to_thread(_matches, wanted[user], hashes[user])
-        return PasswordVerdict.IN_FORCE if matches else PasswordVerdict.REFUSED
+        verdict = PasswordVerdict.IN_FORCE if matches else PasswordVerdict.REFUSED
+        listener.checked("hash", verdict)
+        return verdict
 
     users = [user for user in known if user in hashes and user in wanted]
     return dict(zip(users, await each(users, judge_user), strict=True))

@@ -5,9 +5,10 @@ import base64
 from typing import Any, Final, Self
 
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.errors import InternalError, Unreachable
+from milvus_rbac.errors import InternalError, Refused, Unreachable
 from milvus_rbac.milvus import refusals, translate
 from milvus_rbac.milvus.endpoint import Endpoint, open_channel, speaks_tls, wants_certificate
+from milvus_rbac.milvus.listener import DEAF, CallResult, Listener
 from milvus_rbac.milvus.port import WRITE_SECONDS, Credentials
 from milvus_rbac.milvus.stubs import MilvusServiceStub, grpc, milvus_pb2
 
@@ -18,8 +19,9 @@ READ_SECONDS: Final = 10.0
 class Session:
     """A channel of its own for one account; to be closed."""
 
-    def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
+    def __init__(self, endpoint: Endpoint, credentials: Credentials, listener: Listener = DEAF) -> None:
         self.endpoint = endpoint
+        self.listener = listener
         self._metadata = (("authorization", encode(credentials.token)),)
         self.cloud = False
         """The other side is Zilliz Cloud, whose refusals are nowhere written down."""
@@ -80,6 +82,21 @@ class Session:
         return str(reply.version)
 
     async def _call(self, method: str, request: Any, timeout: float) -> Any:
+        result: CallResult = "failed"
+        try:
+            reply = await self._attempt(method, request, timeout)
+            result = "ok"
+        except Refused:
+            result = "refused"
+            raise
+        except Unreachable:
+            result = "unreachable"
+            raise
+        finally:
+            self.listener.called(method, result)
+        return reply
+
+    async def _attempt(self, method: str, request: Any, timeout: float) -> Any:
         try:
             if self._closed:
                 raise _closed(self.endpoint)

@@ -58,7 +58,7 @@ class Snapshots:
                 grants[role] = set(await grants_in(self._session, features, role, (ANY,)))
         hashes = {one.user: one.password for one in meta.users}
         judged = scope.logins if features.authorization else {}
-        verdicts = await logins.judge(hashes, wallet.wanted, judged)
+        verdicts = await logins.judge(hashes, wallet.wanted, judged, self._session.listener)
         names = {role.name for role in meta.roles if role.name}
         said: dict[str, str] = {role.name: role.description for role in meta.roles}
         return State(

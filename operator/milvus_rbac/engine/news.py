@@ -1,0 +1,63 @@
+"""What is worth an Event: that Ready became another one, and what was done to Milvus that no change of a resource asked for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from milvus_rbac.domain.changes import Change, RecreateUser, UpdatePassword
+from milvus_rbac.domain.conditions import Condition, Patience, Reason, patience
+from milvus_rbac.domain.wording import describe
+from milvus_rbac.engine.entry import Entry
+from milvus_rbac.engine.ledger import TIME, ready_condition
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One Event."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def repairs_of(entry: Entry, done: Iterable[Change]) -> list[Change]:
+    """Give those changes that put back what others had changed: the resource was Ready as it is. A rotation is none."""
+    before = ready_condition(entry)
+    if before is None or before.status != "True" or before.observed_generation != entry.generation:
+        return []
+    return [change for change in done if not isinstance(change, UpdatePassword | RecreateUser)]
+
+
+def deeds_of(entry: Entry, done: Iterable[Change]) -> tuple[News, ...]:
+    """Tell of rotations and repairs."""
+    done = tuple(done)
+    deeds = []
+    rotations = [change for change in done if isinstance(change, UpdatePassword | RecreateUser)]
+    if rotations:
+        message = f"Changed the password to the Secret's: {describe(rotations[0])}."
+        deeds.append(News("Normal", Reason.READY, message))
+    if repairs := repairs_of(entry, done):
+        words = "; ".join(describe(change) for change in repairs)
+        deeds.append(News("Normal", Reason.READY, f"Put back what others had changed: {words}."))
+    return tuple(deeds)
+
+
+def turn_of(entry: Entry, ready: Condition) -> tuple[News, ...]:
+    """Give the Event for a Ready condition that is another one than before; the first Ready is no news."""
+    before = ready_condition(entry)
+    if before is None:
+        told = patience(Reason(ready.reason)) is Patience.STALLED
+    else:
+        told = (before.status, before.reason) != (ready.status, ready.reason)
+    kind: Literal["Normal", "Warning"] = "Normal" if ready.status == "True" else "Warning"
+    return (News(kind, ready.reason, ready.message),) if told else ()
+
+
+def seconds_unready(entry: Entry, ready: Condition, now: datetime) -> float | None:
+    """Say how long a resource that becomes Ready was not, to about a second; None for any other condition."""
+    before = ready_condition(entry)
+    if ready.status != "True" or (before is not None and before.status == "True"):
+        return None
+    since = before.last_transition_time if before is not None else entry.metadata["creationTimestamp"]
+    return max(0.0, (now - datetime.strptime(since, TIME).replace(tzinfo=UTC)).total_seconds())
