@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import kopf
+from prometheus_client import ProcessCollector
 from pydantic import ValidationError
 
 from milvus_rbac.engine.metrics import Metrics
@@ -72,6 +73,7 @@ async def _run(settings: Settings) -> None:
     _listen(stop)
     show_stacks_on_request()
     metrics = Metrics()
+    ProcessCollector(registry=metrics.registry)
     session = await open_session(settings.kubeconfig)
     count = metrics.count_kubernetes_call
     async with await Cluster.connect(settings.kubeconfig, settings.namespaces, count=count) as cluster:

@@ -3,24 +3,28 @@
 A generated part stands between two comments, `<!-- NAME: generated -->` and `<!-- end -->`.
 """
 
+import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import yaml
 
 from milvus_rbac.domain.catalogue import CATALOGUE, Level, Privilege
 from milvus_rbac.milvus.abilities import ABILITIES, LINES
 
-DOCS: Final = Path(__file__).parents[2] / "docs"
+ROOT: Final = Path(__file__).parents[2]
+CHART: Final = ROOT / "helm" / "milvus-rbac-operator"
 _PART: Final = re.compile(r"(<!-- (?P<name>[\w-]+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
     """Write every generated part, or say which are stale and fail."""
     stale = []
-    for page in sorted(DOCS.glob("*.md")):
+    for page in (*sorted((ROOT / "docs").glob("*.md")), CHART / "README.md"):
         text = page.read_text()
         fresh = _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", text)
         if fresh == text:
@@ -63,10 +67,19 @@ def servers() -> str:
     return "\n".join((head, "|---|" + "---|" * (len(LINES) + 1), *rows))
 
 
+def values() -> str:
+    """List what can be set in the chart: what its schema says of each value, and the default."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    rows = _rows_of_values(schema["properties"], defaults, "")
+    return "\n".join(("| value | default | meaning |", "|---|---|---|", *rows))
+
+
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "privileges": privileges,
     "builtin-groups": builtin_groups,
     "servers": servers,
+    "values": values,
 }
 
 _ABOUT: Final = {
@@ -74,6 +87,15 @@ _ABOUT: Final = {
     Level.DATABASE: "a whole database",
     Level.CLUSTER: "the cluster",
 }
+
+
+def _rows_of_values(properties: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for name, schema in properties.items():
+        if name not in defaults:
+            continue
+        shown = "" if "properties" in schema else f"`{json.dumps(defaults[name])}`"
+        yield f"| `{prefix}{name}` | {shown} | {schema['description']} |"
+        yield from _rows_of_values(schema.get("properties", {}), defaults[name], f"{prefix}{name}.")
 
 
 def _about(row: Privilege) -> str:

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import json
 import lzma
 import os
 import shutil
@@ -18,10 +19,12 @@ from typing import IO
 from testbed import cache
 
 HERE = Path(__file__).parent
-GO_MODULE = HERE / "go"
+GO_MODULE, CHECKS_MODULE = HERE / "go", HERE / "go-checks"
 MILVUS_LOCK = HERE / "milvus-requirements.lock"
 KUBERNETES_VERSION = "v1.37.2"
 HELM_VERSION = "v4.3.1"
+MONITORING = "github.com/prometheus-operator/prometheus-operator@v0.88.0"
+MONITORING_SUM = "h1:3T/dCQdk7CUVRqVfwRHoC5g66fC/ML6XQQLtQVL6Q5o="
 
 # The first two keep the Go compiler from collecting garbage for a fifth of its time; debuggers get nothing, stack
 # traces still have their lines.
@@ -84,6 +87,19 @@ def ensure_milvus() -> MilvusBinary:
     return MilvusBinary(server=folder / "bin" / "milvus", config_template=folder / "milvus.yaml.template")
 
 
+def ensure_kube_score() -> Path:
+    """kube-score, which judges manifests."""
+    return cache.entry(f"checks-{_go_key(CHECKS_MODULE)}", _build_checks) / "kube-score"
+
+
+def monitoring_crds() -> list[Path]:
+    """The CustomResourceDefinitions of Prometheus Operator."""
+    told = json.loads(_go("mod", "download", "-json", MONITORING, module=CHECKS_MODULE))
+    if told["Sum"] != MONITORING_SUM:
+        raise BuildError(f"{MONITORING} is not what it was: {told['Sum']}")
+    return sorted((Path(told["Dir"]) / "example" / "prometheus-operator-crd").glob("*.yaml"))
+
+
 def _file_name(field: str) -> str:
     return field.replace("_", "-")
 
@@ -98,11 +114,10 @@ def _from_assets() -> dict[str, Path]:
     return {name: path for name, path in candidates.items() if os.access(path, os.X_OK)}
 
 
-def _go_key() -> str:
+def _go_key(module: Path = GO_MODULE) -> str:
     settings = [*_GO_FLAGS, _ld_flags(), *(f"{name}={value}" for name, value in _GO_ENV.items())]
     tool_chain = _go("env", "GOVERSION", "GOOS", "GOARCH")
-    module = [(GO_MODULE / name).read_bytes() for name in ("go.mod", "go.sum")]
-    return cache.key(*module, *settings, tool_chain)
+    return cache.key(*((module / name).read_bytes() for name in ("go.mod", "go.sum")), *settings, tool_chain)
 
 
 def _ld_flags() -> str:
@@ -120,14 +135,14 @@ def _ld_flags() -> str:
     return " ".join(["-s", "-w", *stamps, f"-X helm.sh/helm/v4/internal/version.version={HELM_VERSION}"])
 
 
-def _go(*args: str) -> str:
+def _go(*args: str, module: Path = GO_MODULE) -> str:
     go = shutil.which("go")
     if go is None:
         raise BuildError(
             "Go is not on the PATH, and the Kubernetes API server is built with it: install Go 1.26 or newer, "
             "or set KUBEBUILDER_ASSETS to a folder with kube-apiserver, kube-controller-manager, etcd, kubectl and helm."
         )
-    done = subprocess.run([go, *args], cwd=GO_MODULE, capture_output=True, text=True, check=False)
+    done = subprocess.run([go, *args], cwd=module, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(f"`go {' '.join(args)}` failed:\n{done.stderr.strip()}")
     return done.stdout
@@ -143,6 +158,11 @@ def _build_go(target: Path) -> None:
         env=os.environ | _GO_ENV,
     )
     (target / "server").rename(target / "etcd")  # Go names a binary after the last part of its package's path
+
+
+def _build_checks(target: Path) -> None:
+    command = ["go", "build", *_GO_FLAGS, "-o", f"{target}{os.sep}", "tool"]
+    _run_with_progress("Building kube-score", command, cwd=CHECKS_MODULE, env=os.environ | _GO_ENV)
 
 
 def _install_milvus(target: Path) -> None:
@@ -203,6 +223,7 @@ def main() -> int:
     """The command line: build everything, say where it is."""
     try:
         binaries = ensure()
+        ensure_kube_score()
     except BuildError as error:
         _say(str(error))
         return 1

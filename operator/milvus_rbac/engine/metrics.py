@@ -153,6 +153,8 @@ class ConnectionMetrics(Listener):
     def __init__(self, metrics: Metrics, connection: str) -> None:
         self._all = metrics
         self._connection = connection
+        for counter in (metrics.drift, metrics.left_behind):
+            counter.labels(connection)  # at zero: Prometheus sees no increase of what begins with one
 
     @override
     def called(self, method: str, result: CallResult) -> None:

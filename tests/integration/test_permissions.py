@@ -1,0 +1,78 @@
+"""Every permission that the chart gives is needed: without it, something of a tour through all that the operator does fails."""
+
+from typing import Any
+
+import pytest
+
+from support.quiet import watch_for
+from support.story import Story
+from support.tour import Tour, permissions, wait_for
+from support.wide import WideStory
+from testbed.build import ensure_kubernetes
+from testbed.chart import render
+from testbed.cluster import MERGE_PATCH, Cluster
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+NARROW = render(ensure_kubernetes().helm, {"watchNamespaces": ["default"]})
+WIDE = render(ensure_kubernetes().helm)
+PAIRS = [(role, number) for role in NARROW.of_kind("Role") for number in range(len(role["rules"]))]
+(CLUSTER_ROLE,) = (
+    one for one in WIDE.of_kind("ClusterRole") if one["metadata"]["name"] == "milvus-rbac-operator"
+)
+ONLY_WIDE = [rule for rule in CLUSTER_ROLE["rules"] if rule not in NARROW.of_kind("Role")[0]["rules"]]
+
+
+def take_away(cluster: Cluster, path: str, rules: list[dict[str, Any]], taken: dict[str, Any]) -> None:
+    """Let a role have all rules but one."""
+    left = [one for one in rules if one["resources"] != taken["resources"] or one["verbs"] != taken["verbs"]]
+    assert len(left) == len(rules) - 1
+    status, answer = cluster.api("PATCH", path, {"rules": left}, MERGE_PATCH)
+    assert status == 200, answer
+
+
+def must_fail(story: Story, tour: Tour, taken: dict[str, Any]) -> None:
+    """Something is refused that the rule allowed, and the tour does not get through."""
+    missing = permissions([taken])
+    wait_for(story, tour, lambda: bool(tour.requests(allowed=False) & missing), f"a refusal of {missing}")
+    watch_for(2, lambda: not tour.is_complete(), lambda: "everything came all the same")
+
+
+def test_with_all_permissions_of_some_namespaces_each_is_used(stage: Story) -> None:
+    tour = Tour(stage)
+    tour.begin()
+    wait_for(stage, tour, tour.is_complete, "everything of the tour")
+    given = permissions([rule for role in NARROW.of_kind("Role") for rule in role["rules"]])
+    wait_for(stage, tour, lambda: given <= tour.requests(allowed=True), f"a use of each of {given}")
+    assert tour.requests(allowed=False) == set()
+
+
+@pytest.mark.parametrize(
+    ("role", "number"), PAIRS, ids=[role["rules"][number]["resources"][0] for role, number in PAIRS]
+)
+def test_without_a_rule_something_fails(stage: Story, role: dict[str, Any], number: int) -> None:
+    stage.release = stage.install()
+    path = f"{RBAC}/namespaces/{stage.namespace}/roles/{role['metadata']['name']}"
+    rules = stage.cluster.get(path)["rules"]
+    take_away(stage.cluster, path, rules, rules[number])
+    tour = Tour(stage)
+    tour.begin()
+    must_fail(stage, tour, rules[number])
+
+
+def test_with_all_permissions_of_a_cluster_each_is_used(wide: WideStory) -> None:
+    wide.operator.stop()
+    tour = Tour(wide)
+    tour.begin()
+    wait_for(wide, tour, tour.is_complete, "everything of the tour")
+    given = permissions(CLUSTER_ROLE["rules"])
+    wait_for(wide, tour, lambda: given <= tour.requests(allowed=True), f"a use of each of {given}")
+    assert tour.requests(allowed=False) == set()
+
+
+@pytest.mark.parametrize("rule", ONLY_WIDE, ids=[rule["resources"][0] for rule in ONLY_WIDE])
+def test_without_a_rule_of_a_cluster_something_fails(wide: WideStory, rule: dict[str, Any]) -> None:
+    wide.operator.stop()
+    take_away(wide.cluster, f"{RBAC}/clusterroles/milvus-rbac-operator", CLUSTER_ROLE["rules"], rule)
+    tour = Tour(wide)
+    tour.begin()
+    must_fail(wide, tour, rule)
