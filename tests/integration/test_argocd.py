@@ -10,7 +10,7 @@ import yaml
 
 from milvus_rbac import crdgen
 from milvus_rbac.kinds import KINDS
-from support.argocd import ArgoCD, Health, in_git
+from support.argocd import ArgoCD, Health, blocks, in_git
 from support.story import CONNECTION, Story
 from testbed.argocd import CONFIG_MAP
 from testbed.cluster import Cluster
@@ -251,3 +251,15 @@ def test_the_config_map_is_merged_into_the_one_that_is_there(control_plane: Clus
         "--output=json",
     )
     assert json.loads(merged)["data"] == own | yaml.safe_load(CONFIG_MAP.read_text())["data"]
+
+
+def test_kustomize_merges_it_the_way_the_page_says(control_plane: Cluster, tmp_path: Path) -> None:
+    """Into the ConfigMap of Argo CD's own manifests, which has no namespace yet."""
+    (block,) = (text for text in blocks("yml") if "kind: Kustomization" in text)
+    own = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": {"url": "x"}}
+    (tmp_path / "kustomization.yaml").write_text(block)
+    (tmp_path / "argocd.yaml").write_text(yaml.safe_dump(own))
+    (tmp_path / CONFIG_MAP.name).write_text(CONFIG_MAP.read_text())
+    built = yaml.safe_load(control_plane.kubectl("kustomize", tmp_path))
+    assert built["metadata"]["namespace"] == "argocd"
+    assert built["data"] == {"url": "x"} | yaml.safe_load(CONFIG_MAP.read_text())["data"]

@@ -4,8 +4,10 @@ What follows is how Argo CD's util/lua/lua.go does it: the object is the global 
 `os` (time and date only) for who requires it, but neither string nor math; and an empty table of an answer is an empty list.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import yaml
@@ -17,6 +19,8 @@ from testbed.argocd import CONFIG_MAP
 Json = dict[str, Any]
 
 STATUSES: Final = ("Healthy", "Progressing", "Degraded", "Suspended")
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "argocd.md"
 
 _NARROW: Final = """
 local time, date = os.time, os.date
@@ -139,6 +143,11 @@ def in_git(namespace: str, uri: str) -> list[Json]:
         }
         for one in yaml.safe_load(text)
     ]
+
+
+def blocks(language: str) -> list[str]:
+    """The blocks of the page about Argo CD in one language; `yml` are those of kinds that no server of the test bed knows."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """What Argo CD shows of a resource and offers to do with it, for statuses as the operator writes them; no server."""
 
 import re
+import subprocess
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from lupa.lua51 import LuaError
 
 from milvus_rbac.domain.conditions import (
@@ -17,11 +21,12 @@ from milvus_rbac.domain.conditions import (
     summarize_ready,
 )
 from milvus_rbac.kinds import KINDS, Resource
-from support.argocd import ArgoCD, Health, run
+from support.argocd import PAGE, STATUSES, ArgoCD, Health, blocks, run
 from testbed import argocd
 
 Json = dict[str, Any]
 
+ROOT = Path(__file__).parents[2]
 SAID = "What is wrong, and what to do."
 EXPECTED = {Patience.STALLED: "Degraded", Patience.WAITING: "Progressing", Patience.QUIET: "Suspended"}
 HOPELESS = {Reason.INTERNAL_ERROR}
@@ -224,3 +229,47 @@ class TestActions:
         for annotations in (mark, {**mark, "example.com/mine": "kept"}):
             body["metadata"]["annotations"] = annotations
             assert argo.patch(body, "unorphan") == {"metadata": {"annotations": unmark}}
+
+
+class TestPage:
+    def test_every_block_of_the_page_can_be_read(self) -> None:
+        for block in (*blocks("yaml"), *blocks("yml")):
+            for one in yaml.safe_load_all(block):
+                assert {"apiVersion", "kind"} <= one.keys()
+        for block in blocks("bash"):
+            subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+        assert len(blocks("yml")) == 4
+        assert blocks("bash")
+
+    def test_the_application_of_the_operator_is_for_the_chart_that_is_here(self) -> None:
+        (source,) = (one["spec"]["source"] for one in applications() if "helm" in one["spec"]["source"])
+        chart = ROOT / source["path"]
+        values = yaml.safe_load((chart / "values.yaml").read_text())
+        for name, inner in source["helm"]["valuesObject"].items():
+            assert inner.keys() <= values[name].keys()
+        assert source["helm"]["valuesObject"]["image"]["tag"] == chart_version(chart)
+
+    def test_the_page_names_every_action_and_no_other(self) -> None:
+        rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
+        assert rows == list(dict.fromkeys(name for kind in KINDS for name in argocd.actions_of(kind)))
+
+    def test_the_page_tells_of_every_health_and_no_other(self) -> None:
+        section = PAGE.read_text().partition("| Argo CD shows |")[2].partition("\n\n")[0]
+        assert set(re.findall(r"^\| (\w+) \|", section, re.MULTILINE)) == set(STATUSES)
+
+    def test_the_waves_of_the_page_put_a_user_after_what_it_needs(self) -> None:
+        resources = [one for block in blocks("yaml") for one in yaml.safe_load_all(block)]
+        waves = {
+            one["kind"]: int(one["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
+            for one in resources
+        }
+        assert waves["MilvusConnection"] < waves["MilvusRole"] < waves["MilvusUser"]
+
+
+def applications() -> Iterator[Json]:
+    for block in blocks("yml"):
+        yield from (one for one in yaml.safe_load_all(block) if one["kind"] == "Application")
+
+
+def chart_version(chart: Path) -> str:
+    return str(yaml.safe_load((chart / "Chart.yaml").read_text())["appVersion"])
