@@ -5,7 +5,10 @@ from typing import Any
 
 from support.story import CONNECTION, Story
 from testbed.control_plane import events_of
+from testbed.forwarder import Call
 
+Request = tuple[str, str, str]
+"""API group, resource and verb."""
 ROTATED = "2026-11-25"
 SEARCH = {"privileges": ["Search"]}
 
@@ -21,6 +24,7 @@ class Tour:
     def begin(self) -> None:
         """Apply everything."""
         story, name = self._story, self._story.unique("tour")
+        story.api.hook = self._come_between
         story.start_operator()
         selecting = [
             {"namespaces": {"selector": {"matchLabels": {"tour": "yes"}}}, "roleNames": [f"{name}_*"]}
@@ -61,13 +65,20 @@ class Tour:
             and not any("labels" in one["message"] for one in warnings)
         )
 
-    def requests(self, *, allowed: bool) -> set[tuple[str, str, str]]:
-        """What the operator asked for: API group, resource and verb."""
+    def requests(self, *, allowed: bool) -> set[Request]:
+        """What the operator asked for."""
         release = self._story.release
         assert release is not None
         account = f"system:serviceaccount:{release.namespace}:{release.account}"
-        asked = events_of(self._story.cluster.audit_events(self._mark), account)
+        cluster = self._story.cluster
+        answered = cluster.audit_events(self._mark) + cluster.audit_events(self._mark, "ResponseStarted")
+        asked = events_of(answered, account)
         return {_what(event) for event in asked if "objectRef" in event and _is_allowed(event) == allowed}
+
+    def _come_between(self, call: Call) -> None:
+        """Change a resource right before the operator writes it: it has to look at it again."""
+        if call.path.endswith("milvususers/app") and call.method == "PATCH":
+            self._story.annotate("MilvusUser", "app", changed_by="somebody")
 
     def _reason(self, kind: str, name: str) -> str:
         return str((self._story.condition(kind, name) or {}).get("reason"))
@@ -76,15 +87,23 @@ class Tour:
         return str((self._story.condition(kind, name) or {}).get("message"))
 
 
-def permissions(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
-    """What rules allow: API group, resource and verb."""
-    return {
-        (group, resource, verb)
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
+def permissions(rule: dict[str, Any]) -> set[Request]:
+    """What a rule allows."""
+    (group,) = rule["apiGroups"]
+    return {(group, resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+def idle(rules: list[dict[str, Any]], used: set[Request]) -> list[str]:
+    """The resources and verbs of rules that were not once made use of."""
+    found = []
+    for rule in rules:
+        mine = permissions(rule) & used
+        left = {*rule["resources"]} - {resource for _, resource, _ in mine}
+        left |= {
+            f"{verb} {rule['resources'][0]}" for verb in {*rule["verbs"]} - {verb for _, _, verb in mine}
+        }
+        found += sorted(left)
+    return found
 
 
 def wait_for(story: Story, tour: Tour, holds: Callable[[], bool], what: str) -> None:
@@ -96,7 +115,7 @@ def _is_allowed(event: dict[str, Any]) -> bool:
     return bool(event.get("annotations", {}).get("authorization.k8s.io/decision") == "allow")
 
 
-def _what(event: dict[str, Any]) -> tuple[str, str, str]:
+def _what(event: dict[str, Any]) -> Request:
     about = event["objectRef"]
     resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
     return about.get("apiGroup", ""), resource, event["verb"]

@@ -184,13 +184,16 @@ class Cluster:
         """A place in the audit log, for `audit_events`."""
         return self.facts.audit_log.stat().st_size
 
-    def audit_events(self, since: int = 0) -> list[dict[str, Any]]:
-        """Every answered request since that mark, in the order of their answers; the control plane's own are not kept."""
+    def audit_events(self, since: int = 0, stage: str = "ResponseComplete") -> list[dict[str, Any]]:
+        """Every answered request since that mark, in the order of their answers; the control plane's own are not kept.
+
+        A watch is complete when it ends; at the stage ResponseStarted it is there from its beginning.
+        """
         with self.facts.audit_log.open("rb") as file:
             file.seek(since)
             lines = file.read().split(b"\n")[:-1]  # what follows the last line break is not yet whole
         events: list[dict[str, Any]] = [json.loads(line) for line in lines]
-        return [event for event in events if event["stage"] == "ResponseComplete"]
+        return [event for event in events if event["stage"] == stage]
 
 
 def kubeconfig(server: str, ca: Path, user: dict[str, str], namespace: str = "default") -> str:
