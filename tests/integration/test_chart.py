@@ -192,6 +192,28 @@ def test_the_plain_manifest_is_the_chart_as_it_is(binaries: KubernetesBinaries) 
     assert install_manifest.FILE.read_text() == install_manifest.text(binaries.helm)
 
 
+def test_the_kind_of_milvus_operator_is_still_found_by_its_name(plane: ControlPlane) -> None:
+    """A category of ours with that name would stand before it: `kubectl get milvus` would ask for something else."""
+    names = {"kind": "Milvus", "listKind": "MilvusList", "plural": "milvuses", "singular": "milvus"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "milvuses.milvus.io"},
+        "spec": {
+            "group": "milvus.io",
+            "scope": "Namespaced",
+            "names": names,
+            "versions": [{"name": "v1beta1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    plane.kubectl("create", "--filename=-", stdin=json.dumps(crd))
+    plane.kubectl("wait", "--for=condition=Established", "crd/milvuses.milvus.io", "--timeout=30s")
+    one = {"apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "metadata": {"name": "mine"}}
+    plane.kubectl("create", "--filename=-", stdin=json.dumps(one))
+    assert plane.kubectl("get", "milvus", "mine", "--output=name").strip() == "milvus.milvus.io/mine"
+
+
 # --- security
 
 

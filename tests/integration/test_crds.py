@@ -327,7 +327,7 @@ class TestKubectl:
     def test_the_category_finds_every_kind(self, cluster: Cluster, create: Create, namespace: str) -> None:
         for kind in KINDS:
             create(kind.plural)
-        names = cluster.kubectl("get", "milvus", "--namespace", namespace, "--output=name").split()
+        names = cluster.kubectl("get", "milvus-rbac", "--namespace", namespace, "--output=name").split()
         assert {name.partition(".")[0] for name in names} == {kind.__name__.lower() for kind in KINDS}
 
     @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)

@@ -108,7 +108,7 @@ def test_keep_leaves_everything_running_until_it_is_interrupted(start_demo: Star
     output = demo.log.read_text()
     assert LEFT_RUNNING in output
     exports = "\n".join(re.findall(r"^ *(export .*)$", output, re.MULTILINE))
-    command = re.search(r"^ *(kubectl .* get milvus)$", output, re.MULTILINE)
+    command = re.search(r"^ *(kubectl .* get milvus-rbac)$", output, re.MULTILINE)
     assert command is not None
     script = ["bash", "-c", f"{exports}\n{command[1]}"]
     table = subprocess.run(script, capture_output=True, text=True, check=True).stdout

@@ -199,7 +199,9 @@ def test_kubectl_get_shows_what_people_look_for(story: Story) -> None:
 
 def test_all_kinds_are_listed_by_their_category(story: Story) -> None:
     make_role(story)
-    listed = story.cluster.kubectl("get", "milvus", "--namespace", story.namespace, "--output=name").split()
+    listed = story.cluster.kubectl(
+        "get", "milvus-rbac", "--namespace", story.namespace, "--output=name"
+    ).split()
     assert listed == [f"milvusconnection.rbac.milvus.io/{CONNECTION}", "milvusrole.rbac.milvus.io/reader"]
 
 

@@ -104,7 +104,7 @@ Everything is left running. In another terminal:
 
   export KUBECONFIG={stage.cluster.kubeconfig}
   export PATH={stage.cluster.facts.kubectl.parent}:$PATH
-  kubectl --namespace {namespace} get milvus
+  kubectl --namespace {namespace} get milvus-rbac
 
   Milvus             {stage.milvus.uri}
   its administrator  {samples.admin}, with the password from

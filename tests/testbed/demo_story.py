@@ -147,7 +147,7 @@ class Story:
             "kubectl delete -f manifests/samples: connection, Secrets and namespace at once"
         ) as details:
             self._stage.cluster.kubectl("delete", "-f", self.samples.folder, "--timeout=60s")
-            left = self._stage.cluster.kubectl("get", "milvus", "--all-namespaces", check=False).strip()
+            left = self._stage.cluster.kubectl("get", "milvus-rbac", "--all-namespaces", check=False).strip()
             expect("No resources found" in left, left)
             details.append(left)
         with self._narrator.step(
@@ -164,7 +164,7 @@ class Story:
         return self._stage.cluster.kubectl("--namespace", self.samples.namespace, *args, check=check)
 
     def _get(self) -> str:
-        return self._kubectl("get", "milvus")
+        return self._kubectl("get", "milvus-rbac")
 
     def _may_read_secrets(self) -> bool:
         account = f"--as=system:serviceaccount:{SYSTEM}:{ACCOUNT}"

@@ -8,7 +8,8 @@ from milvus_rbac.kinds.shape import Shape
 
 GROUP = "rbac.milvus.io"
 VERSION = "v1alpha1"
-CATEGORY = "milvus"
+CATEGORY = "milvus-rbac"
+"""What `kubectl get` finds all kinds by. Not `milvus`: that would hide the kind of this name that Milvus Operator has."""
 
 
 @dataclass(frozen=True, slots=True)
