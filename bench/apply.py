@@ -75,7 +75,9 @@ class Bench:
         load = self._prepare(name)
         release = permit(self._cluster, name, name)
         kubeconfig = self._cluster.service_account_kubeconfig(name, release.account)
-        operator = OperatorProcess(release, kubeconfig, "bench", log_level="INFO")
+        operator = OperatorProcess(
+            release.arguments, release.environment("bench"), kubeconfig, log_level="INFO"
+        )
         try:
             self._connect(load)
             return asyncio.run(self._measure(load, operator))

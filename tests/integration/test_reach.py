@@ -78,7 +78,7 @@ def test_flags_say_which_namespaces_are_served_and_no_others_are(
     release = permit(cluster, mine, *namespaces)
     kubeconfig = cluster.service_account_kubeconfig(mine, release.account)
     flags = ["--namespaces", ",".join(namespaces[:2]), "--log-format", "text"]
-    operator = OperatorProcess(release, kubeconfig, "flags", flags)
+    operator = OperatorProcess([*release.arguments, *flags], release.environment("flags"), kubeconfig)
     stage.operators.append(operator)
     with MilvusForwarder(milvus.port) as other, MilvusForwarder(milvus.port) as third:
         ways = (stage.milvus.uri, other.uri, third.uri)

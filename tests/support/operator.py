@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,18 +23,19 @@ class OperatorProcess:
     """What a Pod of the chart's Deployment runs; its log is a file, and some settings are the test's."""
 
     def __init__(
-        self, release: Release, kubeconfig: Path, identity: str, flags: Sequence[str] = (), **settings: str
+        self, arguments: Sequence[str], variables: Mapping[str, str], kubeconfig: Path, **settings: str
     ) -> None:
         self.log = Path(tempfile.mkstemp(prefix="operator-", suffix=".log")[1])
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MILVUS_RBAC_")}
-        environment |= release.environment(identity) | {
+        environment |= {
+            **variables,
             "PYTHONPATH": str(ROOT / "operator"),
             "MILVUS_RBAC_KUBECONFIG": str(kubeconfig),
             "MILVUS_RBAC_HTTP_ADDRESS": "127.0.0.1:0",
             "MILVUS_RBAC_LOG_LEVEL": "DEBUG",
         }
         environment |= {f"MILVUS_RBAC_{name.upper()}": value for name, value in settings.items()}
-        self.argv = [sys.executable, "-m", "milvus_rbac", *release.arguments, *flags]
+        self.argv = [sys.executable, "-m", "milvus_rbac", *arguments]
         self.process = Process.start(self.argv, self.log, env=environment, cwd=ROOT)
 
     @property

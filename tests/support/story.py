@@ -61,7 +61,10 @@ class Story:
             self._kubeconfig = self.cluster.service_account_kubeconfig(
                 self.release.namespace, self.release.account, server=self.api.url, ca=self.api.ca_path
             )
-        self.operators.append(OperatorProcess(self.release, self._kubeconfig, identity, **settings))
+        variables = self.release.environment(identity)
+        self.operators.append(
+            OperatorProcess(self.release.arguments, variables, self._kubeconfig, **settings)
+        )
         return self.operator
 
     def restart_operator(self) -> OperatorProcess:

@@ -49,19 +49,28 @@ class Release:
         return str(self.pod["spec"]["serviceAccountName"])
 
     @property
+    def container(self) -> Manifest:
+        """The one container of the Pod."""
+        (container,) = self.pod["spec"]["containers"]
+        return dict(container)
+
+    @property
     def arguments(self) -> list[str]:
         """What follows the entry point of the image."""
-        (container,) = self.pod["spec"]["containers"]
-        return list(container["args"])
+        return list(self.container["args"])
 
     def environment(self, pod_name: str) -> dict[str, str]:
-        """The variables of a Pod with this name, as the kubelet would set them."""
-        (container,) = self.pod["spec"]["containers"]
-        fields = {"metadata.name": pod_name, "metadata.namespace": self.namespace}
-        return {
-            one["name"]: one["value"] if "value" in one else fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
-            for one in container["env"]
-        }
+        """The variables of a Pod with this name."""
+        return environment_of(self.container, pod_name, self.namespace)
+
+
+def environment_of(container: Manifest, pod_name: str, namespace: str) -> dict[str, str]:
+    """The variables of a container, as the kubelet would set them."""
+    fields = {"metadata.name": pod_name, "metadata.namespace": namespace}
+    return {
+        one["name"]: one["value"] if "value" in one else fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
+        for one in container["env"]
+    }
 
 
 def helm(binary: Path, *arguments: str | Path, stdin: str = "") -> str:
