@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from milvus_rbac.settings import Settings
 from testbed import build, install_manifest
@@ -15,6 +16,7 @@ from testbed.build import KubernetesBinaries
 from testbed.chart import CHART, NAME, SYSTEM, HelmError, Release, Values, helm, render
 from testbed.control_plane import ControlPlane
 
+ROOT = CHART.parents[1]
 HARDENED: Values = {
     "replicaCount": 2,
     "podDisruptionBudget": {"enabled": True},
@@ -168,6 +170,15 @@ def test_an_image_is_named_by_its_digest_if_there_is_one(binaries: KubernetesBin
     assert images(render(binaries.helm, {"image": {"tag": "x"}})) == ["milvus-rbac-operator:x"]
     digest = f"sha256:{'0' * 64}"
     assert images(render(binaries.helm, {"image": {"digest": digest}})) == [f"milvus-rbac-operator@{digest}"]
+
+
+def test_the_values_of_the_documentation_fit_and_satisfy_a_reviewer(binaries: KubernetesBinaries) -> None:
+    (block,) = re.findall(
+        r"^```yml\n(.*?)^```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    release = render(binaries.helm, yaml.safe_load(block))
+    assert {"PodDisruptionBudget", "ServiceMonitor"} <= {one["kind"] for one in release.objects}
+    assert kube_score(release.objects, "--ignore-test=container-image-pull-policy") == []
 
 
 @pytest.mark.parametrize(

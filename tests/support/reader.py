@@ -9,14 +9,21 @@ from pathlib import Path
 from testbed.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^( *)```(bash|console)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+_TYPED = re.compile(r"^ *\$ (.*)$", re.MULTILINE)
 
 
 def blocks(page: Path, heading: str) -> list[str]:
     """The commands under a heading of the second level."""
     section = re.split(r"^## ", page.read_text(), flags=re.MULTILINE)
     (text,) = (one for one in section if one.startswith(f"{heading}\n"))
-    return _BLOCK.findall(text)
+    return commands(text)
+
+
+def commands(text: str) -> list[str]:
+    """All commands of a text: blocks of bash, and what is typed in a console."""
+    found = (match.groups() for match in _BLOCK.finditer(text))
+    return [block if language == "bash" else "\n".join(_TYPED.findall(block)) for _, language, block in found]
 
 
 class Reader:
