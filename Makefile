@@ -23,6 +23,7 @@ demo: $(VENV)/.installed  ## Kubernetes API, Milvus and the operator on this mac
 
 test: lint unit  ## Lint, generated files fresh, every test
 	$(PY) -m testbed.build
+	$(PY) -m testbed.checkers
 	$(PY) -m pytest -n 2 tests/contract tests/integration
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files fresh
@@ -43,11 +44,14 @@ contract: $(VENV)/.installed  ## The Milvus client against a real Milvus
 
 integration: $(VENV)/.installed  ## The operator as a process against a real Kubernetes API and a real Milvus
 	$(PY) -m testbed.build
+	$(PY) -m testbed.checkers
 	$(PY) -m pytest -n 2 tests/integration
 
-generate: $(VENV)/.installed  ## Write what is generated: crds/ from the models, lists in docs/ from the data
+generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, manifests/install.yaml, Argo CD's settings
 	$(PY) -m milvus_rbac.crdgen
 	$(PY) -m milvus_rbac.docgen
+	$(PY) -m testbed.argocd
+	$(PY) -m testbed.install_manifest
 
 bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured side by side
 	$(PY) -m testbed.build

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from milvus_rbac.settings import Settings
-from testbed import build, install_manifest
+from testbed import build, checkers, install_manifest
 from testbed.build import KubernetesBinaries
 from testbed.chart import CHART, NAME, SYSTEM, HelmError, Release, Values, helm, render
 from testbed.control_plane import ControlPlane
@@ -87,7 +87,7 @@ def binaries() -> KubernetesBinaries:
 def plane(binaries: KubernetesBinaries) -> Iterator[ControlPlane]:
     """A Kubernetes API with the kinds of Prometheus Operator, and a namespace that takes only what is Restricted."""
     plane = ControlPlane(binaries, with_operator=True)
-    crds = [f"--filename={path}" for path in build.monitoring_crds()]
+    crds = [f"--filename={path}" for path in checkers.monitoring_crds()]
     plane.kubectl("create", "--save-config=false", *crds)
     for namespace in ("team-a", "team-b"):
         plane.create_namespace(namespace)
@@ -104,7 +104,7 @@ def images(release: Release) -> list[str]:
 def kube_score(manifests: Sequence[dict[str, Any]], *flags: str) -> list[str]:
     """What a reviewer finds of weight: lines `[CRITICAL]` or `[WARNING]`, each with its object."""
     text = "\n---\n".join(json.dumps(one) for one in manifests)
-    command = [str(build.ensure_kube_score()), "score", "-", "--output-format=ci", *flags]
+    command = [str(checkers.ensure_kube_score()), "score", "-", "--output-format=ci", *flags]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     assert "[OK]" in done.stdout, done.stderr
     return [line for line in done.stdout.splitlines() if line.startswith(("[CRITICAL]", "[WARNING]"))]

@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import json
 import lzma
 import os
 import shutil
@@ -19,12 +18,10 @@ from typing import IO
 from testbed import cache
 
 HERE = Path(__file__).parent
-GO_MODULE, CHECKS_MODULE = HERE / "go", HERE / "go-checks"
+GO_MODULE = HERE / "go"
 MILVUS_LOCK = HERE / "milvus-requirements.lock"
 KUBERNETES_VERSION = "v1.37.2"
 HELM_VERSION = "v4.3.1"
-MONITORING = "github.com/prometheus-operator/prometheus-operator@v0.88.0"
-MONITORING_SUM = "h1:3T/dCQdk7CUVRqVfwRHoC5g66fC/ML6XQQLtQVL6Q5o="
 
 # The first two keep the Go compiler from collecting garbage for a fifth of its time; debuggers get nothing, stack
 # traces still have their lines.
@@ -75,7 +72,7 @@ def ensure_kubernetes() -> KubernetesBinaries:
     found = _from_assets()
     missing = [field.name for field in dataclasses.fields(KubernetesBinaries) if field.name not in found]
     if missing:
-        built = cache.entry(f"kubernetes-{_go_key()}", _build_go)
+        built = cache.entry(f"kubernetes-{go_key()}", _build_servers)
         found |= {name: built / _file_name(name) for name in missing}
     return KubernetesBinaries(**found)
 
@@ -85,19 +82,6 @@ def ensure_milvus() -> MilvusBinary:
     lock = MILVUS_LOCK.read_bytes()
     folder = cache.entry(f"milvus-{cache.key(lock, sys.platform, os.uname().machine)}", _install_milvus)
     return MilvusBinary(server=folder / "bin" / "milvus", config_template=folder / "milvus.yaml.template")
-
-
-def ensure_kube_score() -> Path:
-    """kube-score, which judges manifests."""
-    return cache.entry(f"checks-{_go_key(CHECKS_MODULE)}", _build_checks) / "kube-score"
-
-
-def monitoring_crds() -> list[Path]:
-    """The CustomResourceDefinitions of Prometheus Operator."""
-    told = json.loads(_go("mod", "download", "-json", MONITORING, module=CHECKS_MODULE))
-    if told["Sum"] != MONITORING_SUM:
-        raise BuildError(f"{MONITORING} is not what it was: {told['Sum']}")
-    return sorted((Path(told["Dir"]) / "example" / "prometheus-operator-crd").glob("*.yaml"))
 
 
 def _file_name(field: str) -> str:
@@ -114,9 +98,10 @@ def _from_assets() -> dict[str, Path]:
     return {name: path for name, path in candidates.items() if os.access(path, os.X_OK)}
 
 
-def _go_key(module: Path = GO_MODULE) -> str:
+def go_key(module: Path = GO_MODULE) -> str:
+    """What tells one build of a module from another."""
     settings = [*_GO_FLAGS, _ld_flags(), *(f"{name}={value}" for name, value in _GO_ENV.items())]
-    tool_chain = _go("env", "GOVERSION", "GOOS", "GOARCH")
+    tool_chain = go("env", "GOVERSION", "GOOS", "GOARCH")
     return cache.key(*((module / name).read_bytes() for name in ("go.mod", "go.sum")), *settings, tool_chain)
 
 
@@ -135,7 +120,8 @@ def _ld_flags() -> str:
     return " ".join(["-s", "-w", *stamps, f"-X helm.sh/helm/v4/internal/version.version={HELM_VERSION}"])
 
 
-def _go(*args: str, module: Path = GO_MODULE) -> str:
+def go(*args: str, module: Path = GO_MODULE) -> str:
+    """Run Go in a module; give what it printed."""
     go = shutil.which("go")
     if go is None:
         raise BuildError(
@@ -148,21 +134,16 @@ def _go(*args: str, module: Path = GO_MODULE) -> str:
     return done.stdout
 
 
-def _build_go(target: Path) -> None:
-    # `tool` names the five packages that go.mod lists as tools: one call, so that shared packages are compiled once.
-    command = ["go", "build", *_GO_FLAGS, "-ldflags", _ld_flags(), "-o", f"{target}{os.sep}", "tool"]
-    _run_with_progress(
-        f"Building Kubernetes {KUBERNETES_VERSION}, etcd and helm (once, about six minutes on two cores)",
-        command,
-        cwd=GO_MODULE,
-        env=os.environ | _GO_ENV,
-    )
+def _build_servers(target: Path) -> None:
+    what = f"Building Kubernetes {KUBERNETES_VERSION}, etcd and helm (once, about six minutes on two cores)"
+    build_tools(what, GO_MODULE, target, "-ldflags", _ld_flags())
     (target / "server").rename(target / "etcd")  # Go names a binary after the last part of its package's path
 
 
-def _build_checks(target: Path) -> None:
-    command = ["go", "build", *_GO_FLAGS, "-o", f"{target}{os.sep}", "tool"]
-    _run_with_progress("Building kube-score", command, cwd=CHECKS_MODULE, env=os.environ | _GO_ENV)
+def build_tools(what: str, module: Path, target: Path, *flags: str) -> None:
+    """Build what a go.mod lists as tools, in one call, so that what they share is compiled once."""
+    command = ["go", "build", *_GO_FLAGS, *flags, "-o", f"{target}{os.sep}", "tool"]
+    _run_with_progress(what, command, cwd=module, env=os.environ | _GO_ENV)
 
 
 def _install_milvus(target: Path) -> None:
@@ -223,7 +204,6 @@ def main() -> int:
     """The command line: build everything, say where it is."""
     try:
         binaries = ensure()
-        ensure_kube_score()
     except BuildError as error:
         _say(str(error))
         return 1
