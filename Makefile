@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := operator:tests
 
-.PHONY: help demo test lint unit contract integration generate bench lock clean
+.PHONY: help demo test lint unit contract integration generate bench picture lock clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -56,6 +56,10 @@ generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, 
 bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured side by side
 	$(PY) -m testbed.build
 	$(PY) -m bench.apply
+
+picture: $(VENV)/.installed  ## docs/dashboard.png anew: the dashboard with the data of a run
+	$(PY) -m pip install --quiet --target $(VENV)/picture-tools 'matplotlib>=3.10,<4'
+	PYTHONPATH=$(PYTHONPATH):$(VENV)/picture-tools $(PY) -m bench.picture
 
 lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python
 	$(PY) -m pip install --quiet --target $(VENV)/lock-tools 'uv>=0.9,<1'

@@ -193,6 +193,9 @@ def test_a_connection_that_nothing_gets_on_with_for_two_minutes_goes_and_so_do_i
     story: Story, admin: MilvusAdmin
 ) -> None:
     user, role = make_user(story)
+    staying = story.unique("staying")
+    story.role("staying", staying)
+    story.wait_ready("MilvusRole", "staying")
     story.milvus.drop_all()
     for what in ("user", "role", "connection"):
         delete(story, what)
@@ -206,6 +209,14 @@ def test_a_connection_that_nothing_gets_on_with_for_two_minutes_goes_and_so_do_i
     wait_for_log(story, f"Role {role} was left in Milvus")
     assert admin.members()[role] == {user}
     drop_by_hand(admin, user, role)
+    # Applied again, the connection goes on with who stayed: its role is still known to be ours.
+    story.milvus.hook = None
+    story.connection()
+    story.wait_ready("MilvusConnection", CONNECTION)
+    story.wait_ready("MilvusRole", "staying")
+    story.delete("MilvusRole", "staying")
+    story.wait_gone("MilvusRole", "staying")
+    assert staying not in admin.roles()
 
 
 @pytest.mark.parametrize("way", ["annotation", "policy"])

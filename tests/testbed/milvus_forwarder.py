@@ -72,7 +72,7 @@ class MilvusForwarder(Forwarder):
     """A forwarder to a Milvus on this machine; with `parse=False` (TLS) it only passes bytes and breaks connections."""
 
     def __init__(self, upstream_port: int, *, parse: bool = True) -> None:
-        self._upstream_port = upstream_port
+        self.upstream_port = upstream_port
         self._parse = parse
         self._to_lose: dict[str, int] = {}
         self._delays: dict[str, float] = {}
@@ -103,7 +103,7 @@ class MilvusForwarder(Forwarder):
 
     @override
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self._upstream_port)
+        return await asyncio.open_connection("127.0.0.1", self.upstream_port)
 
     @override
     async def _serve(self, connection: Connection) -> None:

@@ -25,12 +25,12 @@ JSON_PATCH = "application/json-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """The API server leaves everything but metadata out: a Secret's data never comes over the wire."""
 
-CallResult = Literal["ok", "refused", "unavailable"]
+CallResult = Literal["ok", "absent", "refused", "unavailable"]
 Count = Callable[[str, CallResult], None]
 """Told the method of each request and how it ended."""
 
 MESSAGE_LIMIT = 500
-_SUCCESS_ENDS, _REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 300, 408, 429, 500
+_SUCCESS_ENDS, _ABSENT, _REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 300, 404, 408, 429, 500
 
 
 class Api:
@@ -74,8 +74,8 @@ class Api:
         try:
             answer = await self._request(method, path, query, body, content_type, accept)
             result = "ok"
-        except ClusterRefused:
-            result = "refused"
+        except ClusterRefused as refusal:
+            result = "absent" if refusal.status == _ABSENT else "refused"
             raise
         finally:
             self._count(method, result)
