@@ -8,6 +8,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := operator:tests
 
+COMPILE = $(VENV)/lock-tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-header --quiet
+
 .PHONY: help demo test lint unit contract integration generate bench lock clean
 
 help:  ## What can be made
@@ -57,10 +60,11 @@ bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured s
 	$(PY) -m testbed.build
 	$(PY) -m bench.apply
 
-lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python
+lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python; those of the image are the same ones
 	$(PY) -m pip install --quiet --target $(VENV)/lock-tools 'uv>=0.9,<1'
-	$(VENV)/lock-tools/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+	$(COMPILE) --group dev --upgrade --output-file requirements.lock pyproject.toml
+	$(COMPILE) --no-annotate --constraint requirements.lock --upgrade --output-file operator/requirements.lock pyproject.toml
+	$(COMPILE) --no-annotate --constraint requirements.lock --upgrade --output-file operator/build.lock --group pyproject.toml:build
 
 clean:  ## Forget the environment; the cache of built servers stays
 	rm -rf $(VENV)
