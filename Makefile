@@ -8,10 +8,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := operator:tests
 
+DOCKER ?= docker
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= milvus-rbac-operator:$(VERSION)
 COMPILE = $(VENV)/lock-tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-header --quiet
+COMMIT = git log -1 --pretty=
 
-.PHONY: help demo test lint unit contract integration generate bench lock clean
+.PHONY: help demo test lint unit contract integration generate bench image lock clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -59,6 +63,12 @@ generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, 
 bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured side by side
 	$(PY) -m testbed.build
 	$(PY) -m bench.apply
+
+image:  ## The container image, with Docker; IMAGE names it, PYTHON_IMAGE is another base (with its digest)
+	@$(DOCKER) version >/dev/null 2>&1 || { echo '`make image` needs Docker: $(DOCKER) does not answer.' >&2; exit 1; }
+	$(DOCKER) build --file operator/Dockerfile --tag $(IMAGE) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION="$$($(COMMIT)%H)" --build-arg CREATED="$$($(COMMIT)%cI)" \
+	  --build-arg SOURCE_DATE_EPOCH="$$($(COMMIT)%ct)" .
 
 lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python; those of the image are the same ones
 	$(PY) -m pip install --quiet --target $(VENV)/lock-tools 'uv>=0.9,<1'
