@@ -15,10 +15,10 @@ COMPILE = $(VENV)/lock-tools/bin/uv pip compile --universal --python-version 3.1
   --no-emit-index-url --no-emit-find-links --no-header --quiet
 COMMIT = git log -1 --pretty=
 
-.PHONY: help demo test lint unit contract integration generate bench image lock clean
+.PHONY: help demo test lint unit contract integration generate bench image e2e lock clean
 
 help:  ## What can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 $(VENV)/.installed: requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +69,9 @@ image:  ## The container image, with Docker; IMAGE names it, PYTHON_IMAGE is ano
 	$(DOCKER) build --file operator/Dockerfile --tag $(IMAGE) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) \
 	  --build-arg VERSION=$(VERSION) --build-arg REVISION="$$($(COMMIT)%H)" --build-arg CREATED="$$($(COMMIT)%cI)" \
 	  --build-arg SOURCE_DATE_EPOCH="$$($(COMMIT)%ct)" .
+
+e2e: $(VENV)/.installed  ## Image, charts and some stories on a kind cluster of its own: needs Docker, kind, kubectl and helm; KEEP=1
+	PYTHON=$(PY) tests/e2e/run.sh
 
 lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python; those of the image are the same ones
 	$(PY) -m pip install --quiet --target $(VENV)/lock-tools 'uv>=0.9,<1'
