@@ -8,10 +8,17 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := operator:tests
 
-.PHONY: help demo test lint unit contract integration generate bench picture lock clean
+DOCKER ?= docker
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= milvus-rbac-operator:$(VERSION)
+COMPILE = $(VENV)/lock-tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-header --quiet
+COMMIT = git log -1 --pretty=
+
+.PHONY: help demo test lint unit contract integration generate bench picture image e2e lock clean
 
 help:  ## What can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 $(VENV)/.installed: requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -61,10 +68,20 @@ picture: $(VENV)/.installed  ## docs/dashboard.png anew: the dashboard with the 
 	$(PY) -m pip install --quiet --target $(VENV)/picture-tools 'matplotlib>=3.10,<4'
 	PYTHONPATH=$(PYTHONPATH):$(VENV)/picture-tools $(PY) -m bench.picture
 
-lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python
+image:  ## The container image, with Docker; IMAGE names it, PYTHON_IMAGE is another base (with its digest)
+	@$(DOCKER) version >/dev/null 2>&1 || { echo '`make image` needs Docker: $(DOCKER) does not answer.' >&2; exit 1; }
+	$(DOCKER) build --file operator/Dockerfile --tag $(IMAGE) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION="$$($(COMMIT)%H)" --build-arg CREATED="$$($(COMMIT)%cI)" \
+	  --build-arg SOURCE_DATE_EPOCH="$$($(COMMIT)%ct)" .
+
+e2e: $(VENV)/.installed  ## Image, charts and some stories on a kind cluster of its own: needs Docker, kind, kubectl and helm; KEEP=1
+	PYTHON=$(PY) tests/e2e/run.sh
+
+lock: $(VENV)/.installed  ## Resolve the dependencies anew, for every supported Python; those of the image are the same ones
 	$(PY) -m pip install --quiet --target $(VENV)/lock-tools 'uv>=0.9,<1'
-	$(VENV)/lock-tools/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+	$(COMPILE) --group dev --upgrade --output-file requirements.lock pyproject.toml
+	$(COMPILE) --no-annotate --constraint requirements.lock --upgrade --output-file operator/requirements.lock pyproject.toml
+	$(COMPILE) --no-annotate --constraint requirements.lock --upgrade --output-file operator/build.lock --group pyproject.toml:build
 
 clean:  ## Forget the environment; the cache of built servers stays
 	rm -rf $(VENV)

@@ -210,7 +210,7 @@ def test_a_connection_that_nothing_gets_on_with_for_two_minutes_goes_and_so_do_i
     assert admin.members()[role] == {user}
     drop_by_hand(admin, user, role)
     # Applied again, the connection goes on with who stayed: its role is still known to be ours.
-    story.milvus.hook = None
+    story.milvus.restore()
     story.connection()
     story.wait_ready("MilvusConnection", CONNECTION)
     story.wait_ready("MilvusRole", "staying")
