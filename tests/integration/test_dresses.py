@@ -83,6 +83,19 @@ def test_users_roles_and_passwords_are_the_same_on_every_version(set_out: SetOut
     assert roles(server) == {"admin", "public"}
 
 
+@pytest.mark.parametrize("dress", ["2.3", "2.6"])
+def test_another_key_of_the_same_secret_is_a_rotation(dress_up: DressUp, dress: str) -> None:
+    story, double = dress_up(dress)
+    story.secret("app", {"password": OLD, "other": NEW})
+    story.user("app", "app")
+    story.wait_ready("MilvusUser", "app")
+    story.restart_operator()  # and it remembers no text
+    story.user("app", "app", passwordSecretRef={"name": "app", "key": "other"})
+    story.wait(lambda: lets_in(double, "app", NEW), "the password under the other key is in force")
+    story.wait_ready("MilvusUser", "app")
+    assert ((story.get("MilvusUser", "app") or {})["status"]["password"])["secretKey"] == "other"
+
+
 @pytest.mark.parametrize("dress", GROUPS)
 def test_what_leaves_a_group_is_taken_from_the_users_of_its_roles(dress_up: DressUp, dress: str) -> None:
     story, double = dress_up(dress)

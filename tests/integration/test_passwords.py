@@ -27,7 +27,8 @@ def make_user(story: Story, *, password: str = OLD) -> tuple[str, str]:
 def secret_version(story: Story, name: str = "app") -> dict[str, str]:
     """The version of a Secret, as a status has it."""
     metadata = story.cluster.get(f"/api/v1/namespaces/{story.namespace}/secrets/{name}")["metadata"]
-    return {"secretUid": metadata["uid"], "secretResourceVersion": metadata["resourceVersion"]}
+    version = {"secretUid": metadata["uid"], "secretResourceVersion": metadata["resourceVersion"]}
+    return version | {"secretKey": "password"}
 
 
 def version_in_force(story: Story) -> dict[str, str] | None:

@@ -60,6 +60,8 @@ class SecretVersion:
 
     uid: str
     resource_version: str
+    key: str = ""
+    """Empty where the whole Secret is meant."""
 
 
 @dataclass(frozen=True, slots=True)

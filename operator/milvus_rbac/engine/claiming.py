@@ -110,11 +110,11 @@ def password_in_force(entry: Entry) -> SecretVersion | None:
     if not isinstance(entry.model, MilvusUser) or entry.model.status.password is None:
         return None
     password = entry.model.status.password
-    return SecretVersion(password.secret_uid, password.secret_resource_version)
+    return SecretVersion(password.secret_uid, password.secret_resource_version, password.secret_key or "")
 
 
 def rotated(entry: Entry, reading: Reading) -> bool:
-    """Tell whether the Secret has another version than the one that the status says is in force."""
+    """Tell whether another version of the Secret, or another key, is asked for than the status says is in force."""
     known = password_in_force(entry)
     return known is not None and reading.version is not None and known != reading.version
 

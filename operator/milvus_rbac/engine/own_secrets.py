@@ -6,6 +6,7 @@ Each is controlled by the MilvusUser that asks for it, and goes with it. One tha
 import base64
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from milvus_rbac.domain.conditions import Reason, Refusal
@@ -129,7 +130,7 @@ class OwnSecrets:
 
 def _may_be_in_force(entry: Entry, secret: Mapping[str, Any]) -> bool:
     """Tell whether a Secret may hold what Milvus accepts: not if the status names another version of it."""
-    known, version = password_in_force(entry), secret_version(secret)
+    known, version = password_in_force(entry), replace(secret_version(secret), key=PASSWORD_KEY)
     return known is None or known == version or known.uid != version.uid
 
 

@@ -279,6 +279,8 @@ def _password_in_force(claim: Claim, held: User, entry: Entry) -> object:
     if version is None:
         return None
     known = {"secretUid": version.uid, "secretResourceVersion": version.resource_version}
+    if version.key:
+        known["secretKey"] = version.key
     return {**known, "hashDigest": held.hash_digest} if held.hash_digest else known
 
 

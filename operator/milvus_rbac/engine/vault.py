@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from milvus_rbac.domain import passwords
@@ -44,7 +44,7 @@ class Vault:
     ) -> Reading:
         """Read the password that a Secret holds; without a request where its newest known version was read before."""
         asked, known = self._read.get(uid, (None, Reading()))
-        if asked != ref or known.version is None or known.version != newest:
+        if asked != ref or known.version is None or replace(known.version, key="") != newest:
             known = await self._read_now(namespace, ref)
             self._read[uid] = (ref, known)
         return known
@@ -101,7 +101,7 @@ def read_password(secret: Mapping[str, Any] | None, namespace: str, name: str, k
     if secret is None:
         message = f"Secret {namespace}/{name} is not there yet; create it with the key {key}."
         return Reading(refusal=Refusal(Reason.WAITING_FOR_SECRET, message))
-    version = secret_version(secret)
+    version = replace(secret_version(secret), key=key)
     value = read_key(secret, key)
     if value is None:
         message = f"Secret {namespace}/{name} has no key {key}: add it, or name another key."

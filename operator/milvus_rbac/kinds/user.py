@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import AwareDatetime, ConfigDict, Field, WrapValidator
 
 from milvus_rbac.kinds.claimant import CONNECTION_REF_IS_IMMUTABLE, ClaimantSpec, ClaimantStatus
-from milvus_rbac.kinds.names import MilvusName, Uid, UserName
+from milvus_rbac.kinds.names import DataKey, MilvusName, Uid, UserName
 from milvus_rbac.kinds.references import GeneratedPassword, PasswordSecretRef, SecretRef
 from milvus_rbac.kinds.resource import AGE, CONNECTION, READY, REASON, Column, Resource
 from milvus_rbac.kinds.rules import Rule, immutable, validated_by
@@ -86,6 +86,8 @@ class PasswordVersion(Shape):
     """UID of the Secret whose password Milvus accepts."""
     secret_resource_version: Annotated[str, Field(max_length=64)]
     """The resourceVersion of that Secret."""
+    secret_key: DataKey | None = None
+    """The key that the password is under."""
     hash_digest: Annotated[str, Field(max_length=64)] | None = None
     """SHA-256 of the password hash that Milvus keeps, where it shows it: with the same hash, the same password is in force."""
 
