@@ -39,9 +39,14 @@ def prose(document: Path) -> str:
     return re.sub(r"^( *)```.*?^\1```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
+def blocks(document: Path) -> list[tuple[str, str]]:
+    """The blocks of a document, each with the language that it names, if any."""
+    return re.findall(r"^ *```(\w*)\n(.*?)^ *```", document.read_text(), re.DOTALL | re.MULTILINE)
+
+
 def yaml_blocks(document: Path) -> list[str]:
     """The blocks that say they are YAML."""
-    return re.findall(r"^```yaml\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for language, text in blocks(document) if language == "yaml"]
 
 
 def headings(document: Path, level: int) -> list[str]:

@@ -1,5 +1,6 @@
 """The documentation about the product: complete, nothing made up, every link leads somewhere."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from house.repository import DOCS, ROOT, SAMPLES, documents, headings, name_of, prose, yaml_blocks
+from house.repository import DOCS, ROOT, SAMPLES, blocks, documents, headings, name_of, prose, yaml_blocks
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.engine.metrics import Metrics, Standings
 from milvus_rbac.kinds import GROUP, KINDS, Resource
@@ -86,6 +87,23 @@ class TestKinds:
         for block in yaml_blocks(document):
             for manifest in ours(block):
                 kind_of(manifest).parse(manifest)
+
+
+class TestBlocks:
+    """What is executed or applied is so in tests/integration: test_pages, test_install, test_migrating and test_crds."""
+
+    @every_document
+    def test_every_block_is_of_a_language_that_somebody_looks_at(self, document: Path) -> None:
+        looked_at = {"", "bash", "console", "csv", "json", "python", "yaml", "yml"}
+        assert {language for language, _ in blocks(document)} <= looked_at
+
+    @every_document
+    def test_blocks_of_data_can_be_read(self, document: Path) -> None:
+        for language, text in blocks(document):
+            if language == "json":
+                json.loads(text)
+            if language == "yml":
+                assert all(list(yaml.safe_load_all(text)))
 
 
 class TestTables:

@@ -67,6 +67,9 @@ CASES = [
          {'drift_total{connection="milvus/prod",%s}': "0x9 3x200"}, 150, []),
     Case("something was left behind", "MilvusRbacLeftBehind",
          {'left_behind_total{connection="milvus/prod",%s}': "0x9 1x60"}, 20, [PROD]),
+    Case("the definitions were forgotten", "MilvusRbacDefinitionsOutdated",
+         {'missing_fields{kind="MilvusUser",%s}': "2x60", 'missing_fields{kind="MilvusRole",%s}': "0x60"}, 30,
+         [{"kind": "MilvusUser"}]),
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from house.repository import documents, name_of
 from support.double.thread import DoubleThread
 from support.kubelet import Kubelet
 from support.reader import ROOT, Reader, blocks, commands
@@ -18,9 +19,7 @@ from testbed.control_plane import ControlPlane
 INSTALL = ROOT / "docs" / "install.md"
 ELSEWHERE = {INSTALL.name: "test_install.py", "migrating.md": "test_migrating.py"}
 """Pages that tell a story of their own, and where it is played."""
-PAGES = [
-    path for path in (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md") if path.name not in ELSEWHERE
-]
+PAGES = [page for page in documents() if page.name not in ELSEWHERE and commands(page.read_text())]
 MAKE = re.compile(r"^make +(\w+)", re.MULTILINE)
 
 
@@ -45,7 +44,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     plane.stop()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_of_a_page_works(reader: Reader, page: Path) -> None:
     for block in commands(page.read_text()):
         if targets := MAKE.findall(block):

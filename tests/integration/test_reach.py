@@ -131,3 +131,19 @@ def test_definitions_that_are_all_deleted_leave_milvus_as_it_is(
     story.cluster.kubectl("delete", "crd", *definitions, "--timeout=90s")
     assert admin.dump(unique.token) == before
     assert admin.login_works(user, PASSWORD)
+
+
+def test_a_definition_that_is_older_than_the_operator_is_said(wide: WideStory) -> None:
+    wide.operator.stop()
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/milvusroles.rbac.milvus.io"
+    field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/description"
+    remove = [{"op": "remove", "path": field}]
+    wide.cluster.call("PATCH", path, remove, "application/json-patch+json")
+    operator = wide.start_operator()
+    wide.wait(
+        lambda: "milvusroles is older than the operator and drops spec.description" in operator.output,
+        "the warning",
+    )
+    wide.wait_ready("MilvusConnection", CONNECTION)
+    assert 'milvus_rbac_missing_fields{kind="MilvusRole"} 1.0' in operator.get("/metrics")
+    assert 'milvus_rbac_missing_fields{kind="MilvusUser"} 0.0' in operator.get("/metrics")

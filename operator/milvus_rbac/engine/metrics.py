@@ -77,6 +77,12 @@ class Metrics:
             ("method", "result"),
             registry=self.registry,
         )
+        self.missing_fields = Gauge(
+            "milvus_rbac_missing_fields",
+            "Fields that the operator knows and the kind's CustomResourceDefinition does not.",
+            ("kind",),
+            registry=self.registry,
+        )
         self.left_behind = self._counter(
             "left_behind", "Users, roles and privilege groups that stayed in Milvus when their resource went."
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.engine.corridor import Corridor
+from milvus_rbac.engine.definitions import Definitions
 from milvus_rbac.engine.endpoint import endpoint
 from milvus_rbac.engine.entry import Entry, Name
 from milvus_rbac.engine.ledger import Ledger, ready_condition
@@ -52,6 +53,7 @@ class Scheduler:
         self._tools = Tools(self.store, cluster, ledger, lease, metrics, self._gate)
         self._corridors: dict[str, Corridor] = {}
         self._lobby = Lobby(self._tools)
+        self._definitions = Definitions(cluster, metrics)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_complete = False
         self._labels_wanted = asyncio.Event()
@@ -79,6 +81,7 @@ class Scheduler:
         try:
             await self._read_everything()
             await self._read_labels()
+            await self._look_at_definitions()
             self._is_complete = True
             for entry in self.store.of_kind(CONNECTION):
                 self._open(entry)
@@ -270,6 +273,12 @@ class Scheduler:
     async def _sweep(self) -> None:
         with contextlib.suppress(ClusterError):
             await self._list()
+        await self._look_at_definitions()
+
+    async def _look_at_definitions(self) -> None:
+        if self._settings.namespaces is None:  # others may not read them
+            with contextlib.suppress(ClusterError):
+                await self._definitions.look()
 
     async def _list(self) -> None:
         """Put everything there is into the store; what was there before and is not listed any more is gone."""

@@ -116,10 +116,14 @@ class Cluster:
         """Read a Milvus of Milvus Operator; None also where that is not installed."""
         return await self._get(_path("/apis/milvus.io/v1beta1", "milvuses", namespace, name))
 
+    async def get_definition(self, plural: str) -> dict[str, Any] | None:
+        """Read the CustomResourceDefinition of one of our kinds."""
+        return await self._get(f"{_CRDS}/{plural}.{GROUP_VERSION.partition('/')[0]}")
+
     async def is_crd_deleting(self, plural: str) -> bool:
         """Tell whether the definition of one of our kinds is on its way out, and every resource with it."""
         try:
-            crd = await self._get(f"{_CRDS}/{plural}.{GROUP_VERSION.partition('/')[0]}")
+            crd = await self.get_definition(plural)
         except ClusterRefused as refusal:
             if refusal.status == _FORBIDDEN:
                 return await self._has_lost_create(plural)
