@@ -12,7 +12,8 @@ from testbed.chart import CHART
 from testbed.checkers import ensure_prometheus
 
 RULES = CHART / "files" / "alerts.yaml"
-PROD = {"connection": "milvus/prod"}
+RELEASE = {"job": "m", "namespace": "s"}
+PROD = {**RELEASE, "connection": "milvus/prod"}
 
 
 class Case(NamedTuple):
@@ -28,7 +29,7 @@ class Case(NamedTuple):
 CASES = [
     Case("one leads", "MilvusRbacNoLeader", {"leader{%s}": "1x60", "leader{%s}#2": "0x60"}, 30, []),
     Case("nobody leads", "MilvusRbacNoLeader", {"leader{%s}": "1x9 0x60", "leader{%s}#2": "0x60"}, 20,
-         [{"job": "m", "namespace": "s"}]),
+         [RELEASE]),
     Case("nobody leads for a minute", "MilvusRbacNoLeader", {"leader{%s}": "1x9 0 1x60"}, 20, []),
     Case("there is no operator", "MilvusRbacNoLeader", {}, 10, [{}]),
     Case("a connection is not Ready", "MilvusRbacConnectionNotReady",
@@ -59,6 +60,13 @@ CASES = [
          {'claims{connection="milvus/prod",reason="WaitingForSecret",%s}': "2x90"}, 70, [{**PROD, "reason": "WaitingForSecret"}]),
     Case("the leader does not get through", "MilvusRbacBacklog",
          {'dirty_claims{connection="milvus/prod",%s}': "9x60", "leader{%s}": "1x60"}, 40, [PROD]),
+    Case("a suspended connection has everything before it", "MilvusRbacBacklog",
+         {'dirty_claims{connection="milvus/prod",%s}': "9x60", "leader{%s}": "1x60",
+          'connections{connection="milvus/prod",reason="Suspended",%s}': "1x60"}, 40, []),
+    Case("nobody has ever looked at a connection", "MilvusRbacConnectionNotReady",
+         {'connections{connection="milvus/prod",reason="Unknown",%s}': "1x60"}, 15, [{**PROD, "reason": "Unknown"}]),
+    Case("nobody has ever looked at a resource", "MilvusRbacClaimsWaiting",
+         {'claims{connection="milvus/prod",reason="Unknown",%s}': "2x90"}, 70, [{**PROD, "reason": "Unknown"}]),
     Case("the other replica has everything before it", "MilvusRbacBacklog",
          {'dirty_claims{connection="milvus/prod",%s}': "9x60", "leader{%s}": "0x60"}, 40, []),
     Case("something was put back", "MilvusRbacDrift",
@@ -69,7 +77,7 @@ CASES = [
          {'left_behind_total{connection="milvus/prod",%s}': "0x9 1x60"}, 20, [PROD]),
     Case("the definitions were forgotten", "MilvusRbacDefinitionsOutdated",
          {'missing_fields{kind="MilvusUser",%s}': "2x60", 'missing_fields{kind="MilvusRole",%s}': "0x60"}, 30,
-         [{"kind": "MilvusUser"}]),
+         [{**RELEASE, "kind": "MilvusUser"}]),
 ]  # fmt: skip
 
 

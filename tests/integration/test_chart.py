@@ -22,6 +22,12 @@ HARDENED: Values = {
     "podDisruptionBudget": {"enabled": True},
     "networkPolicy": {"enabled": True},
 }
+CONNECTION = {
+    "create": True,
+    "spec": {"uri": "http://milvus.milvus:19530", "credentialsSecretRef": {"name": "milvus-admin"}},
+}
+OWN = {"app.kubernetes.io/name": "theirs", "app.kubernetes.io/instance": "theirs"}
+"""Labels that a selector needs as the chart has them."""
 MATRIX: dict[str, Values] = {
     "defaults": {},
     "some namespaces": {"watchNamespaces": ["team-a", "team-b"], "connectionNamespaces": ["team-a"]},
@@ -35,17 +41,23 @@ MATRIX: dict[str, Values] = {
         "image": {"digest": f"sha256:{'0' * 64}"},
     },
     "long names": {"fullnameOverride": "n" * 52, "nameOverride": "m" * 63},
+    "numbers for names": {
+        "watchNamespaces": ["456"],
+        "serviceAccount": {"name": "789"},
+    },
+    "metrics of Pods": {
+        "service": {"enabled": False},
+        "podMonitor": {"enabled": True, "metricRelabelings": [{"targetLabel": "x"}]},
+    },
+    "labels of the chart's own": {"podLabels": OWN, "commonLabels": {**OWN, "team": "data"}},
+    "a part of another chart": {"enabled": True, "global": {"imageRegistry": "x"}},
     "everything": {
         **HARDENED,
         "commonLabels": {"team": "data"},
         "commonAnnotations": {"contact": "data@example.com"},
-        "watchNamespaces": ["default"],
+        "watchNamespaces": ["default", SYSTEM],
         "allowedEndpoints": ["*.milvus:19530"],
-        "connection": {
-            "create": True,
-            "annotations": {"a": "b"},
-            "spec": {"uri": "http://milvus.milvus:19530", "credentialsSecretRef": {"name": "milvus-admin"}},
-        },
+        "connection": {**CONNECTION, "annotations": {"a": "b"}},
         "connectionNamespaces": [SYSTEM],
         "imagePullSecrets": [{"name": "pull"}],
         "priorityClassName": "system-cluster-critical",
@@ -65,7 +77,6 @@ MATRIX: dict[str, Values] = {
         "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
         "service": {"annotations": {"a": "b"}},
         "serviceMonitor": {"enabled": True, "labels": {"a": "b"}, "relabelings": [{"targetLabel": "x"}]},
-        "podMonitor": {"enabled": True, "metricRelabelings": [{"targetLabel": "x"}]},
         "prometheusRule": {"enabled": True, "extraRules": [{"alert": "Mine", "expr": "vector(1)"}]},
         "dashboard": {"enabled": True, "annotations": {"grafana_folder": "milvus"}},
         "networkPolicy": {
@@ -89,7 +100,7 @@ def plane(binaries: KubernetesBinaries) -> Iterator[ControlPlane]:
     plane = ControlPlane(binaries, with_operator=True)
     crds = [f"--filename={path}" for path in checkers.monitoring_crds()]
     plane.kubectl("create", "--save-config=false", *crds)
-    for namespace in ("team-a", "team-b"):
+    for namespace in ("team-a", "team-b", "456"):
         plane.create_namespace(namespace)
     plane.create_namespace("restricted", {"pod-security.kubernetes.io/enforce": "restricted"})
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -139,7 +150,8 @@ def test_every_object_has_the_labels_that_tools_look_for(
         labels = one["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == NAME
         assert {"app.kubernetes.io/name", "app.kubernetes.io/version", "helm.sh/chart"} <= labels.keys()
-        assert (values.get("commonLabels") or {}).items() <= labels.items()
+        assert labels["app.kubernetes.io/name"] == NAME
+        assert (values.get("commonLabels", {}).items() - OWN.items()) <= labels.items()
     names = [
         (one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in release.objects
     ]
@@ -172,6 +184,29 @@ def test_an_image_is_named_by_its_digest_if_there_is_one(binaries: KubernetesBin
     assert images(render(binaries.helm, {"image": {"digest": digest}})) == [f"milvus-rbac-operator@{digest}"]
 
 
+def test_the_name_of_a_running_deployment_may_change_but_not_its_selector(
+    binaries: KubernetesBinaries,
+) -> None:
+    selectors = [
+        one["spec"]["selector"]
+        for values in ({}, {"nameOverride": "other"}, {"commonLabels": OWN})
+        for one in render(binaries.helm, values).of_kind("Deployment")
+    ]
+    assert selectors[0] == selectors[1] == selectors[2]
+
+
+def test_a_release_that_is_gone_is_missed_even_where_there_is_another(binaries: KubernetesBinaries) -> None:
+    (rule,) = render(binaries.helm, {"prometheusRule": {"enabled": True}}, "team-a").of_kind("PrometheusRule")
+    alerts = {one["alert"]: one for one in rule["spec"]["groups"][0]["rules"]}
+    assert (
+        'absent(milvus_rbac_leader{namespace="team-a",job=~"(.*/)?milvus-rbac-operator"})'
+        in alerts["MilvusRbacNoLeader"]["expr"]
+    )
+    assert alerts["MilvusRbacNoLeader"]["annotations"]["runbook_url"].endswith("#milvusrbacnoleader")
+    bare = render(binaries.helm, {"prometheusRule": {"enabled": True, "runbookUrl": ""}})
+    assert "runbook_url" not in str(bare.of_kind("PrometheusRule"))
+
+
 def test_the_values_of_the_documentation_fit_and_satisfy_a_reviewer(binaries: KubernetesBinaries) -> None:
     (block,) = re.findall(
         r"^```yml\n(.*?)^```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL | re.MULTILINE
@@ -189,6 +224,13 @@ def test_the_values_of_the_documentation_fit_and_satisfy_a_reviewer(binaries: Ku
         ({"logLevel": "TRACE"}, "'DEBUG', 'INFO', 'WARNING', 'ERROR'"),
         ({"image": {"digest": "latest"}}, "/image/digest"),
         ({"connection": {"create": True}}, "uri and credentialsSecretRef"),
+        ({"connection": CONNECTION, "watchNamespaces": ["team-a"]}, "watchNamespaces"),
+        ({"connection": CONNECTION, "connectionNamespaces": ["team-a"]}, "connectionNamespaces"),
+        ({"allowedEndpoints": ["milvus.milvus"]}, "/allowedEndpoints/0"),
+        ({"fullnameOverride": "123"}, "/fullnameOverride"),
+        ({"livenessProbe": None}, "livenessProbe"),
+        ({"networkPolicy": {"metricsFrom": None}}, "metricsFrom"),
+        ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "every Pod twice"),
         ({"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}, "podMonitor.enabled"),
     ],
 )
@@ -277,6 +319,9 @@ def test_what_a_reviewer_misses_by_default_is_a_second_replica_and_a_network_pol
     policy, replicas = kube_score(release.objects, "--ignore-test=container-image-pull-policy")
     assert "matching NetworkPolicy" in policy
     assert "few replicas" in replicas
-    (pod,) = release.of_kind("Deployment")
-    del pod["spec"]["template"]["spec"]["containers"][0]["securityContext"]
-    assert len(kube_score(release.objects)) > 1  # a reviewer who finds nothing anywhere is none
+    (deployment,) = release.of_kind("Deployment")
+    del deployment["spec"]["template"]["spec"]["containers"][0]["securityContext"]
+    found = kube_score(release.objects, "--ignore-test=container-image-pull-policy")
+    assert any(
+        "no configured security context" in line for line in found
+    )  # a reviewer who finds nothing anywhere is none

@@ -361,6 +361,7 @@ def test_a_user_is_gone_when_it_expires_and_back_when_it_does_not(dress_up: Dres
     story.wait_reason("MilvusUser", "app", "Expired")
     assert time.time() >= soon.timestamp() - 1
     assert password_of(double, "app") is None
+    assert "Put back" not in str(story.events("app"))  # nobody else took part
     # What somebody makes under the name meanwhile is not ours, though we made one before.
     double.ask(lambda one: one.core.store.users.update(app=Account("by-hand")))
     story.reconcile("MilvusUser", "app")

@@ -1,13 +1,16 @@
 """What the operator as a process answers and writes: probes, metrics, where it is, and a line for each change."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.operator import OperatorProcess
 from support.story import CONNECTION, Story
+from testbed.milvus import MilvusServer
 from testbed.milvus_admin import MilvusAdmin
+from testbed.milvus_forwarder import MilvusForwarder
 
 SEARCH = {"privileges": ["Search"]}
 
@@ -61,12 +64,24 @@ def test_what_is_put_back_and_how_passwords_are_checked_is_counted(story: Story,
 
 
 def test_a_connection_that_is_gone_is_in_no_metric(story: Story) -> None:
-    story.wait_ready("MilvusConnection", CONNECTION)
+    role = story.unique("role")
+    story.role("reader", role, SEARCH)
+    story.password("app", "Secret-1")
+    story.user("app", story.unique("user"), role)
+    story.wait_ready("MilvusUser", "app")
+    story.reconcile("MilvusUser", "app")
+    checks = {"check": "login", "verdict": "InForce"}
+    story.wait(lambda: (value(story, "milvus_rbac_password_checks_total", **checks) or 0) > 0, "a login")
+    for kind, name in (("MilvusUser", "app"), ("MilvusRole", "reader")):
+        story.delete(kind, name)
+        story.wait_gone(kind, name)
     assert value(story, "milvus_rbac_last_success_timestamp_seconds")
     story.delete("MilvusConnection", CONNECTION)
     story.wait_gone("MilvusConnection", CONNECTION)
     told = f'connection="{story.namespace}/{CONNECTION}"'
-    story.wait(lambda: told not in story.operator.get("/metrics"), "no metric names the connection")
+    kept = f"milvus_rbac_left_behind_total{{{told}}} 0.0"
+    metrics = (line for line in story.operator.get("/metrics").splitlines() if "_created" not in line)
+    story.wait(lambda: [line for line in metrics if told in line] == [kept], "no other metric names it")
 
 
 def test_each_change_in_milvus_is_a_line_that_says_who_asked_what_and_what_came_of_it(stage: Story) -> None:
@@ -96,6 +111,31 @@ def test_a_change_whose_answer_is_lost_is_written_down_as_unknown(story: Story) 
     story.role("reader", story.unique("role"))
     story.wait_ready("MilvusRole", "reader")
     assert [one["result"] for one in lines(story.operator, "milvus_rbac.audit")] == ["unknown"]
+
+
+def test_a_change_that_is_broken_off_by_a_stop_is_written_down(story: Story) -> None:
+    story.wait_ready("MilvusConnection", CONNECTION)
+    story.milvus.delay("CreateRole", 20)
+    story.role("reader", story.unique("role"))
+    story.wait(lambda: "CreateRole" in story.written, "the create on its way")
+    story.operator.stop()
+    (told,) = lines(story.operator, "milvus_rbac.audit")
+    assert (told["change"], told["result"]) == ("CreateRole", "unknown")
+    assert told["error"] == "broken off: CancelledError"
+
+
+def test_the_first_own_password_of_root_is_written_down(
+    stage: Story, fresh_milvus: Callable[[], MilvusServer]
+) -> None:
+    with MilvusForwarder(fresh_milvus().port) as way:
+        stage.connection(uri=way.uri, password="Root-of-ours-1", bootstrap=True)  # noqa: S106 - a test's
+        stage.start_operator()
+        stage.wait_ready("MilvusConnection", CONNECTION)
+        (told,) = lines(stage.operator, "milvus_rbac.audit")
+        assert (told["change"], told["result"]) == ("Bootstrap", "done")
+        assert told["resource"]["kind"] == "MilvusConnection"
+        assert "Root-of-ours" not in stage.operator.output
+        assert value(stage, "milvus_rbac_changes_total", verb="Bootstrap", result="done") == 1
 
 
 def test_whoever_asks_is_shown_what_threads_and_tasks_wait_for(story: Story) -> None:

@@ -27,9 +27,9 @@
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ index . 1 }}
-  name: {{ index . 2 }}
+  name: {{ index . 2 | quote }}
 subjects:
 - kind: ServiceAccount
-  name: {{ include "operator.serviceAccount" $root }}
-  namespace: {{ $root.Release.Namespace }}
+  name: {{ include "operator.serviceAccount" $root | quote }}
+  namespace: {{ $root.Release.Namespace | quote }}
 {{- end }}

@@ -10,36 +10,41 @@ from milvus_rbac.engine.metrics import ChangeResult, ConnectionMetrics
 from milvus_rbac.errors import MilvusRbacError, Unreachable
 from milvus_rbac.logs import AUDIT
 
+BOOTSTRAP = "Bootstrap"
+"""The one change that no plan has: root of a fresh server gets its first own password."""
+
 logger = logging.getLogger(AUDIT)
 
 
 class Audit:
-    """Of one round."""
+    """Of one connection's changes, which these resources ask for."""
 
     def __init__(self, entries: Mapping[str, Entry], metrics: ConnectionMetrics) -> None:
         self._entries = entries
         self._metrics = metrics
 
-    def note(self, uid: str, change: Change, error: MilvusRbacError | None) -> None:
+    def note(self, uid: str, change: Change, error: BaseException | None) -> None:
         """Write down and count what became of a change that this resource asked for."""
+        self._write(self._entries[uid], type(change).__name__, describe(change), error)
+
+    def note_bootstrap(self, uid: str, error: BaseException | None) -> None:
+        """Write down and count what became of the bootstrap that this connection asked for."""
+        self._write(self._entries[uid], BOOTSTRAP, "set the password of root", error)
+
+    def _write(self, entry: Entry, verb: str, words: str, error: BaseException | None) -> None:
         result = _result(error)
-        self._metrics.changed(change, result)
-        entry = self._entries[uid]
-        facts = {"change": type(change).__name__, "result": result}
-        if error is not None:
+        self._metrics.changed(verb, result)
+        facts = {"change": verb, "result": result}
+        if isinstance(error, MilvusRbacError):
             facts |= {"reason": error.refusal.reason.value, "error": error.refusal.message}
+        elif error is not None:
+            facts["error"] = f"broken off: {type(error).__name__}"
         who = f"{entry.kind} {'/'.join(entry.name)}"
-        logger.info("%s: %s: %s.", who, describe(change), result, extra={**entry.log_fields, **facts})
+        logger.info("%s: %s: %s.", who, words, result, extra={**entry.log_fields, **facts})
 
 
-def note_bootstrap(entry: Entry) -> None:
-    """Write down that a MilvusConnection gave root of a fresh server its first own password."""
-    facts = {"change": "Bootstrap", "result": "done"}
-    where = "/".join(entry.name)
-    logger.info("MilvusConnection %s: set the password of root.", where, extra={**entry.log_fields, **facts})
-
-
-def _result(error: MilvusRbacError | None) -> ChangeResult:
+def _result(error: BaseException | None) -> ChangeResult:
     if error is None:
         return "done"
-    return "unknown" if isinstance(error, Unreachable) else "failed"
+    is_answer = isinstance(error, MilvusRbacError) and not isinstance(error, Unreachable)
+    return "failed" if is_answer else "unknown"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from milvus_rbac.domain import passwords
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.state import ROOT_USER
-from milvus_rbac.engine.audit import note_bootstrap
+from milvus_rbac.engine.audit import Audit
 from milvus_rbac.engine.entry import Entry
+from milvus_rbac.engine.metrics import ConnectionMetrics
 from milvus_rbac.engine.vault import read_key, read_password
 from milvus_rbac.errors import MilvusRbacError, Refused, Unreachable
 from milvus_rbac.kinds import MilvusConnection
@@ -19,7 +20,6 @@ from milvus_rbac.kinds.connection import Mode
 from milvus_rbac.kube.cluster import Cluster
 from milvus_rbac.kube.errors import ClusterRefused
 from milvus_rbac.milvus.client import MilvusClient, bootstrap
-from milvus_rbac.milvus.listener import Listener
 from milvus_rbac.milvus.port import Address, ClientCertificate, Credentials, Features, Milvus, Password
 
 USERNAME_KEY = "username"
@@ -45,10 +45,10 @@ class Link:
 class Connector:
     """The way to one server; at most one channel at a time."""
 
-    def __init__(self, cluster: Cluster, may_write: Callable[[], None], listener: Listener) -> None:
+    def __init__(self, cluster: Cluster, may_write: Callable[[], None], metrics: ConnectionMetrics) -> None:
         self._cluster = cluster
         self._may_write = may_write
-        self._listener = listener
+        self._metrics = metrics
         self._means: tuple[Address, Credentials] | None = None
         self._good: tuple[Address, Credentials] | None = None
         self._client: MilvusClient | None = None
@@ -91,7 +91,7 @@ class Connector:
         self, entry: Entry, connection: MilvusConnection, address: Address, credentials: Credentials
     ) -> Link:
         if self._client is None:
-            self._client = MilvusClient(address, credentials, self._listener)
+            self._client = MilvusClient(address, credentials, self._metrics)
         try:
             features = await self._client.greet()
         except Unreachable as trouble:
@@ -99,23 +99,27 @@ class Connector:
             may = connection.spec.bootstrap and connection.spec.mode is Mode.ENFORCE
             if trouble.refusal.reason is not Reason.CREDENTIALS_REJECTED or not may:
                 raise
-            await self._bootstrap(address, credentials, trouble)
-            note_bootstrap(entry)
-            self._client = MilvusClient(address, credentials, self._listener)
+            await self._bootstrap(entry, address, credentials, trouble)
+            self._client = MilvusClient(address, credentials, self._metrics)
             features = await self._client.greet()
         return Link(self._client, features, credentials.username, address)
 
-    async def _bootstrap(self, address: Address, credentials: Credentials, trouble: Unreachable) -> None:
+    async def _bootstrap(
+        self, entry: Entry, address: Address, credentials: Credentials, trouble: Unreachable
+    ) -> None:
         """Give a fresh server's root the password of the Secret; any other refusal is about the Secret's password."""
         if credentials.username != ROOT_USER:
             message = f"spec.bootstrap sets the password of {ROOT_USER} only: write username {ROOT_USER} into the Secret."
             raise Unreachable(Reason.CREDENTIALS_REJECTED, message)
+        audit = Audit({entry.uid: entry}, self._metrics)
         try:
-            await bootstrap(address, credentials, self._may_write, self._listener)
-        except Unreachable as refused:
-            if refused.refusal.reason is Reason.CREDENTIALS_REJECTED:
-                raise trouble from None
+            await bootstrap(address, credentials, self._may_write, self._metrics)
+        except MilvusRbacError as error:
+            if error.refusal.reason is Reason.CREDENTIALS_REJECTED:
+                raise trouble from None  # not even tried: the first password is not root's any more
+            audit.note_bootstrap(entry.uid, error)
             raise
+        audit.note_bootstrap(entry.uid, None)
 
     async def _read_means(
         self, entry: Entry, connection: MilvusConnection, uri: str

@@ -112,7 +112,7 @@ class Corridor:
                 await self._turn()
                 await self._sleep()
         finally:
-            if self._entry() is None:
+            if self._tools.store.find(MilvusConnection.__name__, self._name) is None:  # nor a namesake
                 self._metrics.forget()
             await self._connector.close()
 
@@ -222,7 +222,7 @@ class Corridor:
         self._backoff.reset()
         if healed:
             logger.info("Connection %s works again.", self.label)
-        self._metrics.reached(time.time(), connection.spec.interval_length.total_seconds())
+        self._metrics.went_well(time.time())
         # With more to do at once, the next round's intents tell the counts in the same write.
         if not self._anew and (healed or not self._dirty):
             await self._teller.tell_connection(link, None)

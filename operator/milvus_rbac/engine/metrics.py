@@ -9,7 +9,6 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from milvus_rbac.domain.changes import Change
 from milvus_rbac.domain.state import PasswordVerdict, State
 from milvus_rbac.milvus.listener import CallResult, Check, Listener
 
@@ -26,9 +25,11 @@ class Standing(NamedTuple):
 
     connection: str
     """As namespace/name: of a MilvusConnection its own, of others the one that they name."""
+    is_connection: bool
     reason: str
     """Of its Ready condition; `Unknown` before there is one."""
-    is_connection: bool
+    interval: float | None = None
+    """Of a MilvusConnection, the seconds between two looks; None where its spec can't be read."""
 
 
 class Standings(Collector):
@@ -52,15 +53,22 @@ class Standings(Collector):
             "MilvusConnections by the reason of their Ready condition: 1 for what is true now.",
             labels=("connection", "reason"),
         )
+        intervals = GaugeMetricFamily(
+            "milvus_rbac_interval_seconds",
+            "How often everything is compared: spec.interval.",
+            labels=("connection",),
+        )
         dirty = GaugeMetricFamily(
             "milvus_rbac_dirty_claims", "Resources that wait to be looked at.", labels=("connection",)
         )
         for one, count in Tally(self._read()).items():
             family = connections if one.is_connection else claims
             family.add_metric((one.connection, one.reason), count)
+            if one.interval is not None:
+                intervals.add_metric((one.connection,), one.interval)
         for connection, count in self._dirty().items():
             dirty.add_metric((connection,), count)
-        yield from (claims, connections, dirty)
+        yield from (claims, connections, intervals, dirty)
 
 
 class Metrics:
@@ -68,6 +76,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._of_connections: list[Counter | Gauge | Histogram] = []
         self.leader = Gauge(
             "milvus_rbac_leader", "1 while this process holds the Lease.", registry=self.registry
         )
@@ -86,8 +95,9 @@ class Metrics:
         self.left_behind = self._counter(
             "left_behind", "Users, roles and privilege groups that stayed in Milvus when their resource went."
         )
-        self.last_success = self._gauge("last_success_timestamp_seconds", "When Milvus was last reached.")
-        self.interval = self._gauge("interval_seconds", "How often everything is compared: spec.interval.")
+        self.last_success = self._gauge(
+            "last_success_timestamp_seconds", "When a look at the connection last ended well."
+        )
         self.rounds = self._counter("rounds", "Rounds, by result.", "result")
         self.round_seconds = self._histogram("round_seconds", "Time of a round.")
         self.snapshot_seconds = self._histogram(
@@ -124,33 +134,28 @@ class Metrics:
 
         What was left behind in Milvus stays to be told.
         """
-        for family in (
-            self.last_success,
-            self.interval,
-            self.rounds,
-            self.round_seconds,
-            self.snapshot_seconds,
-            self.snapshot_objects,
-            self.changes,
-            self.drift,
-            self.time_to_ready,
-            self.password_checks,
-            self.milvus_calls,
-        ):
-            family.remove_by_labels({"connection": connection})
+        for family in self._of_connections:
+            if family is not self.left_behind:
+                family.remove_by_labels({"connection": connection})
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        return Counter(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
+        family = Counter(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
+        self._of_connections.append(family)
+        return family
 
     def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
-        return Gauge(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
+        family = Gauge(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
+        self._of_connections.append(family)
+        return family
 
     def _histogram(
         self, name: str, help_: str, buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS
     ) -> Histogram:
-        return Histogram(
+        family = Histogram(
             f"milvus_rbac_{name}", help_, ("connection",), registry=self.registry, buckets=buckets
         )
+        self._of_connections.append(family)
+        return family
 
 
 class ConnectionMetrics(Listener):
@@ -170,10 +175,9 @@ class ConnectionMetrics(Listener):
     def checked(self, check: Check, verdict: PasswordVerdict) -> None:
         self._all.password_checks.labels(self._connection, check, verdict.value).inc()
 
-    def reached(self, now: float, interval: float) -> None:
-        """Milvus answered, at this time; it is compared every so many seconds."""
+    def went_well(self, now: float) -> None:
+        """A look at the connection ended well at this time; with nothing claimed on it, Milvus may not have been asked."""
         self._all.last_success.labels(self._connection).set(now)
-        self._all.interval.labels(self._connection).set(interval)
 
     def saw(self, observed: State, seconds: float) -> None:
         """A round has read Milvus."""
@@ -190,9 +194,9 @@ class ConnectionMetrics(Listener):
         self._all.rounds.labels(self._connection, result).inc()
         self._all.round_seconds.labels(self._connection).observe(seconds)
 
-    def changed(self, change: Change, result: ChangeResult) -> None:
+    def changed(self, verb: str, result: ChangeResult) -> None:
         """A change was tried."""
-        self._all.changes.labels(self._connection, type(change).__name__, result).inc()
+        self._all.changes.labels(self._connection, verb, result).inc()
 
     def repaired(self, changes: int) -> None:
         """So many changes put back what others had changed."""

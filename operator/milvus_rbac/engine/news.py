@@ -7,6 +7,7 @@ from typing import Literal
 
 from milvus_rbac.domain.changes import Change, RecreateUser, UpdatePassword
 from milvus_rbac.domain.conditions import Condition, Patience, Reason, patience
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.wording import describe
 from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.ledger import TIME, ready_condition
@@ -21,15 +22,20 @@ class News:
     message: str
 
 
-def repairs_of(entry: Entry, done: Iterable[Change]) -> list[Change]:
-    """Give those changes that put back what others had changed: the resource was Ready as it is. A rotation is none."""
+def repairs_of(entry: Entry, plan: ClaimPlan, done: Iterable[Change]) -> list[Change]:
+    """Give those changes that put back what others had changed: the resource was Ready as it is.
+
+    A rotation is none, nor is what an expiry or a narrowed delegation takes.
+    """
     before = ready_condition(entry)
     if before is None or before.status != "True" or before.observed_generation != entry.generation:
+        return []
+    if plan.claim.expired or any(one.reason is Reason.NOT_PERMITTED for one in plan.refusals):
         return []
     return [change for change in done if not isinstance(change, UpdatePassword | RecreateUser)]
 
 
-def deeds_of(entry: Entry, done: Iterable[Change]) -> tuple[News, ...]:
+def deeds_of(entry: Entry, plan: ClaimPlan, done: Iterable[Change]) -> tuple[News, ...]:
     """Tell of rotations and repairs."""
     done = tuple(done)
     deeds = []
@@ -37,7 +43,7 @@ def deeds_of(entry: Entry, done: Iterable[Change]) -> tuple[News, ...]:
     if rotations:
         message = f"Changed the password to the Secret's: {describe(rotations[0])}."
         deeds.append(News("Normal", Reason.READY, message))
-    if repairs := repairs_of(entry, done):
+    if repairs := repairs_of(entry, plan, done):
         words = "; ".join(describe(change) for change in repairs)
         deeds.append(News("Normal", Reason.READY, f"Put back what others had changed: {words}."))
     return tuple(deeds)

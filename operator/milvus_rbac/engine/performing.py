@@ -52,7 +52,7 @@ class Outcome:
     """What was not tried because of a failure of another claim."""
     trouble: Unreachable | None = None
     """Why the rest was not tried; what the last change did is not known."""
-    note: Callable[[str, Change, MilvusRbacError | None], None] = lambda *_: None
+    note: Callable[[str, Change, BaseException | None], None] = lambda *_: None
     """Told of each change as soon as it is over: whose, which, and why not."""
 
     def is_complete(self, plan: ClaimPlan) -> bool:
@@ -82,14 +82,19 @@ async def perform_all(
             await milvus.perform(change, wallet, may_write)
         except MilvusRbacError as raised:
             error = raised
+        except BaseException as broken_off:
+            # A change may be several writes: nobody knows how far it got.
+            outcome.note(uid, change, broken_off)
+            raise
+        if isinstance(error, DatabaseMissing) and isinstance(change, ClearProxies):
+            # It stays written down, for a database of that name may come again, and is no fault of what the group asks for.
+            return
         outcome.note(uid, change, error)
         if error is None:
             outcome.done[uid].append(change)
         elif isinstance(error, Unreachable):
             outcome.trouble = error
-        elif not (isinstance(error, DatabaseMissing) and isinstance(change, ClearProxies)):
-            # Such a clearing stays written down, for a database of that name may come again, and is no fault of what
-            # the group asks for.
+        else:
             outcome.failed[uid].append((change, error))
 
     for turn, group in groupby(steps, key=lambda step: phase(step[1])):

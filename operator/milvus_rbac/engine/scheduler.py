@@ -187,9 +187,14 @@ class Scheduler:
         """Say how every resource stands."""
         for entry in self.store.entries.values():
             ready = ready_condition(entry)
-            is_connection = entry.kind == CONNECTION
-            connection = entry.name if is_connection else self.store.connection_name(entry) or ()
-            yield Standing("/".join(connection), ready.reason if ready else "Unknown", is_connection)
+            reason = ready.reason if ready else "Unknown"
+            if entry.kind == CONNECTION:
+                spec = entry.connection.spec if entry.connection else None
+                interval = spec.interval_length.total_seconds() if spec else None
+                yield Standing("/".join(entry.name), is_connection=True, reason=reason, interval=interval)
+            else:
+                label = "/".join(self.store.connection_name(entry) or ())
+                yield Standing(label, is_connection=False, reason=reason)
 
     def _dirty(self) -> dict[str, int]:
         return {corridor.label: corridor.dirty for corridor in self._corridors.values()}

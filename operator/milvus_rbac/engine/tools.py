@@ -42,9 +42,12 @@ class Tools:
             return
         noun, name = Kind(entry.kind).noun.capitalize(), entry.claimed_name
         text = "%s %s was left in Milvus: %s %s/%s is gone."
-        logger.warning(text, noun, name, entry.kind, *entry.name, extra=entry.log_fields)
         connection_name = self.store.connection_name(entry)
-        self.metrics.left_behind.labels("/".join(connection_name or ())).inc()
+        label = "/".join(connection_name or ())
+        logger.warning(
+            text, noun, name, entry.kind, *entry.name, extra={**entry.log_fields, "connection": label}
+        )
+        self.metrics.left_behind.labels(label).inc()
         connection = self.store.find("MilvusConnection", connection_name) if connection_name else None
         if connection is not None:
             message = f"{noun} {name} was left in Milvus when {entry.kind} {entry.name[1]} was deleted."

@@ -70,15 +70,15 @@ class Api:
             ClusterUnavailable: no answer in time, a broken connection, 5xx or 429.
             ClusterRefused: any other answer that is not a success.
         """
-        result: CallResult = "unavailable"
         try:
             answer = await self._request(method, path, query, body, content_type, accept)
-            result = "ok"
         except ClusterRefused as refusal:
-            result = "absent" if refusal.status == _ABSENT else "refused"
+            self._count(method, "absent" if refusal.status == _ABSENT else "refused")
             raise
-        finally:
-            self._count(method, result)
+        except ClusterUnavailable:
+            self._count(method, "unavailable")
+            raise
+        self._count(method, "ok")
         return answer
 
     async def _request(

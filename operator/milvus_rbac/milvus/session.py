@@ -82,18 +82,12 @@ class Session:
         return str(reply.version)
 
     async def _call(self, method: str, request: Any, timeout: float) -> Any:
-        result: CallResult = "failed"
         try:
             reply = await self._attempt(method, request, timeout)
-            result = "ok"
-        except Refused:
-            result = "refused"
+        except Exception as error:  # one that is cancelled tells nothing of the server
+            self.listener.called(method, _result(error))
             raise
-        except Unreachable:
-            result = "unreachable"
-            raise
-        finally:
-            self.listener.called(method, result)
+        self.listener.called(method, "ok")
         return reply
 
     async def _attempt(self, method: str, request: Any, timeout: float) -> Any:
@@ -121,6 +115,12 @@ class Session:
 def encode(text: str) -> str:
     """Encode as Milvus wants passwords and tokens on the wire."""
     return base64.b64encode(text.encode()).decode()
+
+
+def _result(error: Exception) -> CallResult:
+    if isinstance(error, Refused):
+        return "refused"
+    return "unreachable" if isinstance(error, Unreachable) else "failed"
 
 
 def _closed(endpoint: Endpoint) -> Unreachable:
