@@ -21,6 +21,7 @@ from milvus_rbac.domain.plan import CREATES, ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.engine.batch import Batch, Site
 from milvus_rbac.engine.claiming import expiry
+from milvus_rbac.engine.complaints import complain
 from milvus_rbac.engine.connection_report import Crowd
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.entry import Entry
@@ -108,8 +109,7 @@ class Aftermath:
             await self._say(entry, plan, played)
         except ClusterRefused as refusal:
             # What can't be written of one resource must not keep the others of its round from being served.
-            fields = entry.log_fields
-            logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal, extra=fields)
+            complain(logger, entry, "written", refusal)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
         except (ClusterError, LeaseLost):
             raise

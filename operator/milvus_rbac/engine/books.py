@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from milvus_rbac.domain.changes import RemovePrivileges
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.engine.batch import Site
+from milvus_rbac.engine.complaints import complain
 from milvus_rbac.engine.entry import Entry, Intents, intents_of
 from milvus_rbac.engine.ledger import Ledger, read_conditions
 from milvus_rbac.engine.reports import as_pending
@@ -69,10 +70,7 @@ class ConnectionBooks:
             try:
                 await self._ledger.write_status(entry, status, read_conditions(entry))
             except ClusterRefused as refusal:
-                fields = entry.log_fields
-                logger.warning(
-                    "%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal, extra=fields
-                )
+                complain(logger, entry, "written", refusal)
                 failed.add(entry.uid)
         return frozenset(failed)
 

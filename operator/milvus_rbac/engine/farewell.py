@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from milvus_rbac.engine.claiming import keeps_on_deletion
+from milvus_rbac.engine.complaints import complain
 from milvus_rbac.engine.dirty import Dirty
 from milvus_rbac.engine.entry import CLASSES, Entry
 from milvus_rbac.engine.together import together
@@ -96,8 +97,7 @@ class Farewell:
             await self._tools.release(entry, left_behind="claim" in entry.status)
         except ClusterRefused as refusal:
             # What can't be let go must not keep the others from being served.
-            fields = entry.log_fields
-            logger.warning("%s %s/%s can't be let go: %s", entry.kind, *entry.name, refusal, extra=fields)
+            complain(logger, entry, "let go", refusal)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
         # Not before: where Kubernetes gave no answer, it is still to be done.
         self._dirty.discard({entry.uid})

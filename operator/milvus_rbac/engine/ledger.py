@@ -18,6 +18,7 @@ from milvus_rbac.domain.conditions import (
     Condition,
     settle,
 )
+from milvus_rbac.engine.complaints import complain
 from milvus_rbac.engine.entry import Entry
 from milvus_rbac.engine.store import Store
 from milvus_rbac.engine.together import together
@@ -102,9 +103,7 @@ class Ledger:
                 body = await self._cluster.add_finalizer(current.body)
             except ClusterRefused as refusal:
                 # One resource that can't be written must not keep the others of its round from being served.
-                logger.warning(
-                    "%s %s/%s can't be held: %s", entry.kind, *entry.name, refusal, extra=entry.log_fields
-                )
+                complain(logger, entry, "held", refusal)
                 return None
         if body is None:
             return None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from milvus_rbac.domain.conditions import Patience, Reason, Refusal, patience
+from milvus_rbac.engine.complaints import complain
 from milvus_rbac.engine.connecting import Link
 from milvus_rbac.engine.connection_report import (
     LABELS_WARNING,
@@ -63,8 +64,7 @@ class Teller:
                     self._metrics.became_ready(waited)
         except ClusterRefused as refusal:
             # What can't be written of one resource must not keep the others from being served.
-            fields = entry.log_fields
-            logger.warning("%s %s/%s can't be written: %s", entry.kind, *entry.name, refusal, extra=fields)
+            complain(logger, entry, "written", refusal)
             self._dirty.mark_later(entry.uid, RETRY_LATER)
 
     async def tell_connection(self, link: Link | None, intents: Intents | None, *refusals: Refusal) -> None:
