@@ -82,6 +82,8 @@ def test_a_team_has_what_is_delegated_and_loses_what_is_not_any_more(
     team.wait_reason("MilvusUser", "app", "NotPermitted")
     assert held(server, "a_reader") == {SEARCH}
     assert roles_of(server, "a_app") == {"a_reader"}
+    told = str(team.events("reader")) + str(team.events("app"))
+    assert "Put back" not in told  # nobody changed anything by hand
 
     # The whole entry goes; a pause keeps nothing, and the password is left alone.
     team.patch("MilvusRole", "reader", {"spec": {"suspend": True}})
