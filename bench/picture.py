@@ -113,7 +113,7 @@ def play(story: Story, admin: MilvusAdmin, way: MilvusForwarder) -> None:
     while (passed := time.monotonic() - started) < SECONDS:
         if number < USERS:
             _add_user(story, token, number)
-        if number % MEDDLES == 0:
+        if number and number % MEDDLES == 0:
             admin.revoke(f"role_{token}_{BEGINNING}", "Collection", "orders", "Search", "default")
         if number and number % ROTATES == 0:
             story.password("u1", f"Rotated-{number}-x")

@@ -54,6 +54,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_BED].close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the tests that need long, most of it to wait: the others fill that time, on the other workers."""
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Builds what is missing before the first test's timeout begins to run."""
     needed = {
