@@ -31,7 +31,7 @@ demo: $(VENV)/.installed  ## Kubernetes API, Milvus and the operator on this mac
 test: lint unit  ## Lint, generated files fresh, every test
 	$(PY) -m testbed.build
 	$(PY) -m testbed.checkers
-	$(PY) -m pytest -n 2 tests/contract tests/integration
+	$(PY) -m pytest -n 3 tests/contract tests/integration
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files fresh
 	$(VENV)/bin/ruff check
@@ -52,7 +52,7 @@ contract: $(VENV)/.installed  ## The Milvus client against a real Milvus
 integration: $(VENV)/.installed  ## The operator as a process against a real Kubernetes API and a real Milvus
 	$(PY) -m testbed.build
 	$(PY) -m testbed.checkers
-	$(PY) -m pytest -n 2 tests/integration
+	$(PY) -m pytest -n 3 tests/integration
 
 generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, manifests/install.yaml, Argo CD's settings
 	$(PY) -m milvus_rbac.crdgen
