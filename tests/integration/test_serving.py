@@ -29,6 +29,30 @@ def lines(operator: OperatorProcess, logger: str) -> list[dict[str, Any]]:
     return [one for one in records if one["logger"] == logger]
 
 
+def begin(story: Story) -> str:
+    """A role and a user that holds it, Ready; the role's name."""
+    role = story.unique("role")
+    story.role("reader", role, SEARCH)
+    story.password("app", "Secret-1")
+    story.user("app", story.unique("user"), role)
+    story.wait_ready("MilvusUser", "app")
+    story.wait_ready("MilvusRole", "reader")
+    return role
+
+
+def wait_for_login(story: Story) -> None:
+    """Have the user's password looked at, until that is counted."""
+    story.reconcile("MilvusUser", "app")
+    checks = {"check": "login", "verdict": "InForce"}
+    story.wait(lambda: (value(story, "milvus_rbac_password_checks_total", **checks) or 0) > 0, "a login")
+
+
+def naming(story: Story, label: str) -> list[str]:
+    """The series with this label, but for the times at which they began."""
+    metrics = story.operator.get("/metrics").splitlines()
+    return [line for line in metrics if label in line and "_created" not in line]
+
+
 def test_a_working_operator_is_alive_ready_and_counts(story: Story) -> None:
     story.role("reader", story.unique("role"), SEARCH)
     story.wait_ready("MilvusRole", "reader")
@@ -48,30 +72,17 @@ def test_a_working_operator_is_alive_ready_and_counts(story: Story) -> None:
 
 
 def test_what_is_put_back_and_how_passwords_are_checked_is_counted(story: Story, admin: MilvusAdmin) -> None:
-    role = story.unique("role")
-    story.role("reader", role, SEARCH)
-    story.password("app", "Secret-1")
-    story.user("app", story.unique("user"), role)
-    story.wait_ready("MilvusUser", "app")
-    story.wait_ready("MilvusRole", "reader")
+    role = begin(story)
     assert not value(story, "milvus_rbac_drift_total")
     admin.revoke(role, "Collection", "*", "Search", "default")
     story.reconcile("MilvusRole", "reader")
     story.wait(lambda: value(story, "milvus_rbac_drift_total") == 1, "one repair")
-    story.reconcile("MilvusUser", "app")
-    checks = {"check": "login", "verdict": "InForce"}
-    story.wait(lambda: (value(story, "milvus_rbac_password_checks_total", **checks) or 0) > 0, "a login")
+    wait_for_login(story)
 
 
 def test_a_connection_that_is_gone_is_in_no_metric(story: Story) -> None:
-    role = story.unique("role")
-    story.role("reader", role, SEARCH)
-    story.password("app", "Secret-1")
-    story.user("app", story.unique("user"), role)
-    story.wait_ready("MilvusUser", "app")
-    story.reconcile("MilvusUser", "app")
-    checks = {"check": "login", "verdict": "InForce"}
-    story.wait(lambda: (value(story, "milvus_rbac_password_checks_total", **checks) or 0) > 0, "a login")
+    begin(story)
+    wait_for_login(story)
     for kind, name in (("MilvusUser", "app"), ("MilvusRole", "reader")):
         story.delete(kind, name)
         story.wait_gone(kind, name)
@@ -80,8 +91,7 @@ def test_a_connection_that_is_gone_is_in_no_metric(story: Story) -> None:
     story.wait_gone("MilvusConnection", CONNECTION)
     told = f'connection="{story.namespace}/{CONNECTION}"'
     kept = f"milvus_rbac_left_behind_total{{{told}}} 0.0"
-    metrics = (line for line in story.operator.get("/metrics").splitlines() if "_created" not in line)
-    story.wait(lambda: [line for line in metrics if told in line] == [kept], "no other metric names it")
+    story.wait(lambda: naming(story, told) == [kept], "no other metric names it")
 
 
 def test_each_change_in_milvus_is_a_line_that_says_who_asked_what_and_what_came_of_it(stage: Story) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -14,6 +14,8 @@ from milvus_rbac.milvus.listener import CallResult, Check, Listener
 
 ChangeResult = Literal["done", "failed", "unknown"]
 """`unknown`: the answer was lost, or never came."""
+
+_Family = TypeVar("_Family", Counter, Gauge, Histogram)
 
 _WAITS: Final = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
 """Seconds: what the operator takes, then what people take to create a Secret or a role."""
@@ -139,21 +141,23 @@ class Metrics:
                 family.remove_by_labels({"connection": connection})
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        family = Counter(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
-        self._of_connections.append(family)
-        return family
+        return self._keep(
+            Counter(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
+        )
 
     def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
-        family = Gauge(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
-        self._of_connections.append(family)
-        return family
+        return self._keep(
+            Gauge(f"milvus_rbac_{name}", help_, ("connection", *labels), registry=self.registry)
+        )
 
     def _histogram(
         self, name: str, help_: str, buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS
     ) -> Histogram:
-        family = Histogram(
-            f"milvus_rbac_{name}", help_, ("connection",), registry=self.registry, buckets=buckets
+        return self._keep(
+            Histogram(f"milvus_rbac_{name}", help_, ("connection",), registry=self.registry, buckets=buckets)
         )
+
+    def _keep(self, family: _Family) -> _Family:
         self._of_connections.append(family)
         return family
 

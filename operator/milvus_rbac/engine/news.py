@@ -35,16 +35,14 @@ def repairs_of(entry: Entry, plan: ClaimPlan, done: Iterable[Change]) -> list[Ch
     return [change for change in done if not isinstance(change, UpdatePassword | RecreateUser)]
 
 
-def deeds_of(entry: Entry, plan: ClaimPlan, done: Iterable[Change]) -> tuple[News, ...]:
+def deeds_of(done: Iterable[Change], repairs: Iterable[Change]) -> tuple[News, ...]:
     """Tell of rotations and repairs."""
-    done = tuple(done)
     deeds = []
     rotations = [change for change in done if isinstance(change, UpdatePassword | RecreateUser)]
     if rotations:
         message = f"Changed the password to the Secret's: {describe(rotations[0])}."
         deeds.append(News("Normal", Reason.READY, message))
-    if repairs := repairs_of(entry, plan, done):
-        words = "; ".join(describe(change) for change in repairs)
+    if words := "; ".join(describe(change) for change in repairs):
         deeds.append(News("Normal", Reason.READY, f"Put back what others had changed: {words}."))
     return tuple(deeds)
 

@@ -94,8 +94,9 @@ def report(
         conditions.append(summarize_drift(lines, entry.generation))
         if lines:
             status["plan"] = lines[:MOST_PLAN_LINES]
-    turns, deeds = turn_of(entry, conditions[0]), deeds_of(entry, plan, done)
-    return Report(status, tuple(conditions), turns, deeds, refusals, len(repairs_of(entry, plan, done)))
+    repairs = repairs_of(entry, plan, done)
+    turns, deeds = turn_of(entry, conditions[0]), deeds_of(done, repairs)
+    return Report(status, tuple(conditions), turns, deeds, refusals, len(repairs))
 
 
 def pending_report(entry: Entry, refusal: Refusal) -> Report:

@@ -81,13 +81,13 @@ class Scheduler:
         try:
             await self._read_everything()
             await self._read_labels()
-            await self._look_at_definitions()
             self._is_complete = True
             for entry in self.store.of_kind(CONNECTION):
                 self._open(entry)
             self._lobby.mark(entry.uid for entry in self.store.entries.values() if self._home(entry) is None)
             self._start("lobby", self._lobby.run())
             self._start("labels", self._follow_labels())
+            await self._look_at_definitions()
             pause = FIRST_SWEEP
             while not (await asyncio.wait({self._ended}, timeout=pause))[0]:
                 await self._sweep()
