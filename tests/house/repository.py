@@ -41,12 +41,17 @@ def prose(document: Path) -> str:
 
 def blocks(document: Path) -> list[tuple[str, str]]:
     """The blocks of a document, each with the language that it names, if any."""
-    return re.findall(r"^ *```(\w*)\n(.*?)^ *```", document.read_text(), re.DOTALL | re.MULTILINE)
+    return blocks_of(document.read_text())
 
 
-def yaml_blocks(document: Path) -> list[str]:
-    """The blocks that say they are YAML."""
-    return [text for language, text in blocks(document) if language == "yaml"]
+def blocks_of(text: str) -> list[tuple[str, str]]:
+    """The blocks of a part of a document."""
+    return re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+
+
+def blocks_in(document: Path, language: str) -> list[str]:
+    """The blocks of a document that are in one language."""
+    return [text for named, text in blocks(document) if named == language]
 
 
 def headings(document: Path, level: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from house.repository import DOCS, ROOT, SAMPLES, blocks, documents, headings, name_of, prose, yaml_blocks
+from house.repository import DOCS, ROOT, SAMPLES, blocks, blocks_in, documents, headings, name_of, prose
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.engine.metrics import Metrics, Standings
 from milvus_rbac.kinds import GROUP, KINDS, Resource
@@ -84,7 +84,7 @@ class TestKinds:
 
     @every_document
     def test_the_yaml_of_a_document_fits_its_kind(self, document: Path) -> None:
-        for block in yaml_blocks(document):
+        for block in blocks_in(document, "yaml"):
             for manifest in ours(block):
                 kind_of(manifest).parse(manifest)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from house.repository import blocks_in
 from milvus_rbac.settings import Settings
 from testbed import build, checkers, install_manifest
 from testbed.build import KubernetesBinaries
@@ -208,9 +209,7 @@ def test_a_release_that_is_gone_is_missed_even_where_there_is_another(binaries: 
 
 
 def test_the_values_of_the_documentation_fit_and_satisfy_a_reviewer(binaries: KubernetesBinaries) -> None:
-    (block,) = re.findall(
-        r"^```yml\n(.*?)^```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL | re.MULTILINE
-    )
+    (block,) = blocks_in(ROOT / "docs" / "install.md", "yml")
     release = render(binaries.helm, yaml.safe_load(block))
     assert {"PodDisruptionBudget", "ServiceMonitor"} <= {one["kind"] for one in release.objects}
     assert kube_score(release.objects, "--ignore-test=container-image-pull-policy") == []

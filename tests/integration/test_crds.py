@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from house.repository import blocks_in
 from milvus_rbac.kinds import GROUP, KINDS, VERSION, Resource
 from testbed.cluster import ApiError, Cluster
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
 PAGES = [
-    page
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-    if "```yaml\n" in page.read_text()
+    page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if blocks_in(page, "yaml")
 ]
 
 Json = dict[str, Any]
@@ -336,7 +335,7 @@ class TestKubectl:
 
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
     def test_the_yaml_of_a_page_is_valid(self, cluster: Cluster, page: Path) -> None:
-        blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+        blocks = blocks_in(page, "yaml")
         assert blocks
         for block in blocks:
             assert "(server dry run)" in apply_dry(cluster, block)

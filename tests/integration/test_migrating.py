@@ -1,7 +1,6 @@
 """docs/migrating.md, done as it says: users and roles made by hand become resources, and nobody notices."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from house.repository import blocks_in
 from support.reader import ROOT, Reader, blocks
 from support.story import CONNECTION, Story
 from testbed.api_forwarder import ApiForwarder
@@ -48,8 +48,8 @@ def migration(
 
 
 def python_block(page: Path) -> str:
-    (script,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    return str(script)
+    (script,) = blocks_in(page, "python")
+    return script
 
 
 def test_what_was_made_by_hand_becomes_resources_and_nothing_changes(

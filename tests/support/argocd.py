@@ -4,7 +4,6 @@ What follows is how Argo CD's util/lua/lua.go does it: the object is the global 
 `os` (time and date only) for who requires it, but neither string nor math; and an empty table of an answer is an empty list.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final, Self
 import yaml
 from lupa.lua51 import LuaRuntime, lua_type
 
+from house.repository import blocks_in
 from milvus_rbac.kinds import GROUP, VERSION
 from testbed.argocd import CONFIG_MAP
 
@@ -147,7 +147,7 @@ def in_git(namespace: str, uri: str) -> list[Json]:
 
 def blocks(language: str) -> list[str]:
     """The blocks of the page about Argo CD in one language; `yml` are those of kinds that no server of the test bed knows."""
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return blocks_in(PAGE, language)
 
 
 @dataclass(frozen=True)

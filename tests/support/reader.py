@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from house.repository import blocks_of
 from testbed.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"^( *)```(bash|console)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _TYPED = re.compile(r"^ *\$ (.*)$", re.MULTILINE)
 
 
@@ -22,8 +22,8 @@ def blocks(page: Path, heading: str) -> list[str]:
 
 def commands(text: str) -> list[str]:
     """All commands of a text: blocks of bash, and what is typed in a console."""
-    found = (match.groups() for match in _BLOCK.finditer(text))
-    return [block if language == "bash" else "\n".join(_TYPED.findall(block)) for _, language, block in found]
+    found = (block for block in blocks_of(text) if block[0] in {"bash", "console"})
+    return [block if language == "bash" else "\n".join(_TYPED.findall(block)) for language, block in found]
 
 
 class Reader:
