@@ -38,8 +38,8 @@ lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	$(PY) -m milvus_rbac.crdgen --check
-	$(PY) -m milvus_rbac.docgen --check
+	$(PY) -m tools.crdgen --check
+	$(PY) -m tools.docgen --check
 
 unit: $(VENV)/.installed  ## The pure rooms, with every branch of domain/ covered, and the house: no server
 	$(PY) -m coverage run --source=operator/milvus_rbac/domain -m pytest tests/unit
@@ -55,8 +55,8 @@ integration: $(VENV)/.installed  ## The operator as a process against a real Kub
 	$(PY) -m pytest -n 3 tests/integration
 
 generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, manifests/install.yaml, Argo CD's settings
-	$(PY) -m milvus_rbac.crdgen
-	$(PY) -m milvus_rbac.docgen
+	$(PY) -m tools.crdgen
+	$(PY) -m tools.docgen
 	$(PY) -m testbed.argocd
 	$(PY) -m testbed.install_manifest
 

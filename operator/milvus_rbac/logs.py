@@ -4,12 +4,15 @@ Passwords never reach a logger; that is the duty of those who hold them. Here it
 bodies of requests or objects, whatever level is set.
 """
 
+import asyncio
+import faulthandler
 import logging
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from types import MappingProxyType
-from typing import Literal, TextIO
+from types import FrameType, MappingProxyType
+from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -75,3 +78,35 @@ def _record_fields() -> list[str]:
     """Name what every record has; only what a call adds with `extra` becomes a field of its own."""
     bare = logging.LogRecord("", 0, "", 0, "", None, None)
     return [*vars(bare), "message", "asctime", "taskName"]
+
+
+def show_stacks_on_request() -> None:
+    """Listen for SIGUSR1 from now on. Threads are shown even while the running loop is stuck, tasks when it is not."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, show_tasks, sys.stderr)
+    faulthandler.register(signal.SIGUSR1, chain=True)
+
+
+def show_tasks(stream: TextIO) -> None:
+    """Write where each task of the running loop waits, from its own function to the innermost."""
+    lines: list[str] = []
+    for task in asyncio.all_tasks():
+        lines.append(f"Task {task.get_name()}:")
+        for frame in _frames(task.get_coro()):
+            code = frame.f_code
+            lines.append(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_qualname}')
+    stream.write("\n".join([*lines, ""]))
+    stream.flush()
+
+
+def _frames(waiting: Any) -> Iterator[FrameType]:
+    """Follow what awaits what, as far as an asynchronous generator; a task's own get_stack ends at the first frame."""
+    while waiting is not None:
+        # What is awaited last may be a plain generator, which names the same things differently.
+        frame = _first(waiting, "cr_frame", "gi_frame")
+        if frame is not None:
+            yield frame
+        waiting = _first(waiting, "cr_await", "gi_yieldfrom")
+
+
+def _first(owner: object, *names: str) -> Any:
+    return next((found for name in names if (found := getattr(owner, name, None)) is not None), None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from milvus_rbac.domain.changes import Change
 from milvus_rbac.domain.state import Grant, Scope, State
-from milvus_rbac.milvus.port import Milvus, Password, Wallet
+from milvus_rbac.milvus.port import Milvus, Password, PasswordTexts
 
 PASSWORD = "correct-horse"  # noqa: S105 - of users that live as long as one test
 
@@ -13,18 +13,18 @@ def freely() -> None:
     """Allow every write."""
 
 
-def wallet(wanted: Mapping[str, str], old: Mapping[str, str] | None = None) -> Wallet:
+def password_texts(wanted: Mapping[str, str], old: Mapping[str, str] | None = None) -> PasswordTexts:
     """Hold these passwords."""
-    return Wallet(
+    return PasswordTexts(
         {user: Password(text) for user, text in wanted.items()},
         {user: Password(text) for user, text in (old or {}).items()},
     )
 
 
-async def do(milvus: Milvus, *changes: Change, texts: Wallet | None = None) -> None:
+async def do(milvus: Milvus, *changes: Change, texts: PasswordTexts | None = None) -> None:
     """Carry changes out, one after the other."""
     for change in changes:
-        await milvus.perform(change, texts or Wallet(), freely)
+        await milvus.apply(change, texts or PasswordTexts(), freely)
 
 
 async def look(
@@ -32,7 +32,11 @@ async def look(
 ) -> State:
     """Observe with one role's grants, or one user's password, in scope."""
     roles = {role: frozenset(databases)} if role else {}
-    logins, texts = ({login[0]: ""}, wallet({login[0]: login[1]})) if login else (dict[str, str](), Wallet())
+    logins, texts = (
+        ({login[0]: ""}, password_texts({login[0]: login[1]}))
+        if login
+        else (dict[str, str](), PasswordTexts())
+    )
     return await milvus.observe(Scope(roles, logins), texts)
 
 

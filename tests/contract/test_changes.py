@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from contract.conftest import Connect
-from contract.support import PASSWORD, do, look, on_collection, on_everything, wallet
-from milvus_rbac.domain.catalogue import companions
+from contract.support import PASSWORD, do, look, on_collection, on_everything, password_texts
 from milvus_rbac.domain.changes import (
     BindRole,
     CreateRole,
@@ -18,8 +17,9 @@ from milvus_rbac.domain.changes import (
     RevokePrivilege,
     UnbindRole,
 )
+from milvus_rbac.domain.privileges import companions
 from milvus_rbac.domain.state import Grant, PasswordVerdict, Role
-from milvus_rbac.errors import InternalError
+from milvus_rbac.milvus.errors import InternalError
 from milvus_rbac.milvus.port import Milvus
 from testbed.forwarder import Call
 from testbed.milvus import MilvusFacts
@@ -31,7 +31,7 @@ from testbed.names import Unique
 async def test_what_is_given_is_seen_and_what_is_taken_is_gone(door: Milvus, unique: Unique) -> None:
     user, role, grant = unique("user"), unique("role"), on_collection("Search", "orders")
     given = (CreateRole(role), GrantPrivilege(role, grant), CreateUser(user), BindRole(user, role))
-    await do(door, *given, texts=wallet({user: PASSWORD}))
+    await do(door, *given, texts=password_texts({user: PASSWORD}))
     state = await look(door, role)
     assert state.roles[role].grants == frozenset({grant})
     assert state.users[user].roles == {role}
@@ -98,10 +98,10 @@ async def test_grants_in_a_database_that_is_not_there_are_seen_when_the_scope_na
 async def test_what_comes_along_with_a_privilege_is_what_the_server_is_taken_to_do(
     door: Milvus, unique: Unique
 ) -> None:
-    features = await door.greet()
+    capabilities = await door.probe()
     role, load = unique("role"), on_collection("Load", "orders")
     await do(door, CreateRole(role), GrantPrivilege(role, load))
-    along = companions({load}) if features.companions else frozenset()
+    along = companions({load}) if capabilities.companions else frozenset()
     assert (await look(door, role)).roles[role].grants == frozenset({load}) | along
 
 
@@ -114,9 +114,11 @@ async def test_companions_are_given_again_right_after_a_revoke(door: Milvus, uni
 
 async def test_a_recreated_user_has_the_new_password_and_its_roles(door: Milvus, unique: Unique) -> None:
     user, roles = unique("user"), frozenset({unique("role"), unique("role")})
-    await do(door, *(CreateRole(role) for role in roles), CreateUser(user), texts=wallet({user: PASSWORD}))
+    await do(
+        door, *(CreateRole(role) for role in roles), CreateUser(user), texts=password_texts({user: PASSWORD})
+    )
     await do(door, *(BindRole(user, role) for role in roles))
-    await do(door, RecreateUser(user, roles), texts=wallet({user: "another-one"}))
+    await do(door, RecreateUser(user, roles), texts=password_texts({user: "another-one"}))
     seen = (await look(door, login=(user, "another-one"))).users[user]
     assert (seen.roles, seen.password) == (roles, PasswordVerdict.IN_FORCE)
 
@@ -127,10 +129,10 @@ async def test_a_recreated_user_can_do_at_once_what_its_roles_allow(
     """The drop reaches the proxy after its reply, and could take the new bindings with it."""
     user, role = unique("user"), unique("role")
     await do(door, CreateRole(role), GrantPrivilege(role, on_everything("SelectOwnership")))
-    await do(door, CreateUser(user), BindRole(user, role), texts=wallet({user: PASSWORD}))
+    await do(door, CreateUser(user), BindRole(user, role), texts=password_texts({user: PASSWORD}))
     for number in range(20):
         text = f"password-{number}"
-        await do(door, RecreateUser(user, frozenset({role})), texts=wallet({user: text}))
+        await do(door, RecreateUser(user, frozenset({role})), texts=password_texts({user: text}))
         await asyncio.sleep(0.02)  # what is proven is that nothing comes late
         with milvus.admin(user, text) as login:
             assert user in login.users()
@@ -138,7 +140,7 @@ async def test_a_recreated_user_can_do_at_once_what_its_roles_allow(
 
 async def test_every_single_write_asks_first(door: Milvus, unique: Unique) -> None:
     user, role = unique("user"), unique("role")
-    await do(door, CreateRole(role), CreateUser(user), texts=wallet({user: PASSWORD}))
+    await do(door, CreateRole(role), CreateUser(user), texts=password_texts({user: PASSWORD}))
     allowed = iter([True, True, True])  # in place, drop, create
 
     def may_write() -> None:
@@ -146,13 +148,15 @@ async def test_every_single_write_asks_first(door: Milvus, unique: Unique) -> No
             raise PermissionError
 
     with pytest.raises(PermissionError):
-        await door.perform(RecreateUser(user, frozenset({role})), wallet({user: "another-one"}), may_write)
+        await door.apply(
+            RecreateUser(user, frozenset({role})), password_texts({user: "another-one"}), may_write
+        )
     assert (await look(door)).users[user].roles == frozenset()
 
 
 async def test_a_change_is_one_call(connect: Connect, forwarder: MilvusForwarder, unique: Unique) -> None:
     door = connect(forwarder.uri)
-    await door.greet()
+    await door.probe()
     forwarder.clear()
     await do(door, CreateRole(unique("role")))
     assert [call.method for call in forwarder.calls] == ["CreateRole"]
@@ -160,7 +164,7 @@ async def test_a_change_is_one_call(connect: Connect, forwarder: MilvusForwarder
 
 async def test_without_its_new_password_a_user_is_not_even_dropped(door: Milvus, unique: Unique) -> None:
     user = unique("user")
-    await do(door, CreateUser(user), texts=wallet({user: PASSWORD}))
+    await do(door, CreateUser(user), texts=password_texts({user: PASSWORD}))
     with pytest.raises(InternalError):
         await do(door, RecreateUser(user, frozenset()))
     assert user in (await look(door)).users
@@ -171,9 +175,13 @@ async def test_a_role_that_goes_away_while_it_is_read_is_not_in_the_state(
 ) -> None:
     role, user, through = unique("role"), unique("user"), connect(forwarder.uri)
     await do(
-        through, CreateRole(role), CreateUser(user), BindRole(user, role), texts=wallet({user: PASSWORD})
+        through,
+        CreateRole(role),
+        CreateUser(user),
+        BindRole(user, role),
+        texts=password_texts({user: PASSWORD}),
     )
-    await through.greet()
+    await through.probe()
 
     def drop_before_its_grants_are_read(call: Call) -> None:
         with milvus.admin() as admin:

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from tools.milvus_support import ABILITIES, LINES
 
-from milvus_rbac.domain.catalogue import CATALOGUE, Level
 from milvus_rbac.domain.changes import (
     AddPrivileges,
     BindRole,
@@ -28,15 +28,15 @@ from milvus_rbac.domain.changes import (
     UpdatePassword,
 )
 from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.domain.privileges import CATALOGUE, Level
 from milvus_rbac.domain.state import Grant, PasswordVerdict, Scope
-from milvus_rbac.errors import AlreadyExists, NotFound, Refused
-from milvus_rbac.milvus.abilities import ABILITIES, LINES
+from milvus_rbac.milvus.errors import AlreadyExists, NotFound, Refused
 from milvus_rbac.milvus.logins import digest, judge
 from milvus_rbac.milvus.port import Milvus
 from support.double import Double, ServerSettings
 
 from .conftest import Connect
-from .support import PASSWORD, do, on_collection, on_everything, wallet
+from .support import PASSWORD, do, on_collection, on_everything, password_texts
 
 DRESSES = ("2.3", "2.4", "2.5", "2.6", "3.0")
 GROUPS = DRESSES[1:]
@@ -72,7 +72,7 @@ async def test_what_a_server_can_is_found_by_asking(
     serve: Serve, dress: str, dialect: str, boundaries: bool, rename: Level | None
 ) -> None:
     _, door = await serve(dress)
-    found = await door.greet()
+    found = await door.probe()
     assert (found.dialect, found.databases_are_boundaries, found.authorization) == (dialect, boundaries, True)
     assert found.levels.get("RenameCollection") is rename
     assert found.root_password_is_default
@@ -82,14 +82,14 @@ async def test_what_a_server_can_is_found_by_asking(
 @pytest.mark.parametrize("dress", DRESSES)
 async def test_everything_that_is_written_is_read_back(serve: Serve, dress: str) -> None:
     double, door = await serve(dress)
-    await door.greet()
+    await door.probe()
     grants = [on_collection("Search", "orders", "default"), on_everything("CreateDatabase")]
     if dress != "2.3":
         grants.append(Grant("Global", "CollectionReadOnly", "default", "orders"))
     await do(door, CreateRole("reader"), *(GrantPrivilege("reader", grant) for grant in grants))
-    await do(door, CreateUser("ann"), BindRole("ann", "reader"), texts=wallet({"ann": PASSWORD}))
+    await do(door, CreateUser("ann"), BindRole("ann", "reader"), texts=password_texts({"ann": PASSWORD}))
     roles = {"reader": frozenset[str](), **{f"r{number}": frozenset[str]() for number in range(5)}}
-    seen = await door.observe(Scope(roles, {"ann": ""}), wallet({"ann": PASSWORD}))
+    seen = await door.observe(Scope(roles, {"ann": ""}), password_texts({"ann": PASSWORD}))
     assert seen.roles["reader"].grants == frozenset(grants)
     assert (seen.users["ann"].roles, seen.users["ann"].password) == ({"reader"}, PasswordVerdict.IN_FORCE)
     assert {"admin", "public", "reader"} <= seen.roles.keys()
@@ -103,7 +103,7 @@ async def test_everything_that_is_written_is_read_back(serve: Serve, dress: str)
 async def test_every_privilege_of_a_version_can_be_granted_and_no_later_one(serve: Serve, dress: str) -> None:
     """The catalogue and the double list privileges each for itself."""
     _, door = await serve(dress)
-    await door.greet()
+    await door.probe()
     await do(door, CreateRole("r"))
     line = tuple(int(part) for part in dress.split("."))
     for row in CATALOGUE:
@@ -119,9 +119,9 @@ async def test_every_privilege_of_a_version_can_be_granted_and_no_later_one(serv
 @pytest.mark.parametrize("dress", GROUPS)
 async def test_one_call_reads_a_whole_server(serve: Serve, dress: str) -> None:
     double, door = await serve(dress)
-    await door.greet()
+    await door.probe()
     names = [f"u{number}" for number in range(20)]
-    texts = wallet(dict.fromkeys(names, PASSWORD))
+    texts = password_texts(dict.fromkeys(names, PASSWORD))
     await do(door, *(CreateRole(f"r{number}") for number in range(5)), texts=texts)
     await do(door, *(CreateUser(name) for name in names), texts=texts)
     known = {name: digest(double.core.store.users[name].hash) for name in names}
@@ -136,18 +136,18 @@ async def test_one_call_reads_a_whole_server(serve: Serve, dress: str) -> None:
 @pytest.mark.parametrize("dress", GROUPS)
 async def test_a_password_is_judged_by_the_hash_that_the_server_keeps(serve: Serve, dress: str) -> None:
     double, door = await serve(dress)
-    await door.greet()
-    await do(door, CreateUser("ann"), texts=wallet({"ann": PASSWORD}))
-    seen = await door.confirm({"ann"}, wallet({"ann": PASSWORD}))
+    await door.probe()
+    await do(door, CreateUser("ann"), texts=password_texts({"ann": PASSWORD}))
+    seen = await door.confirm({"ann"}, password_texts({"ann": PASSWORD}))
     assert seen["ann"].password is PasswordVerdict.IN_FORCE
     old = seen["ann"].hash_digest
-    await do(door, RecreateUser("ann", frozenset()), texts=wallet({"ann": "another-password"}))
+    await do(door, RecreateUser("ann", frozenset()), texts=password_texts({"ann": "another-password"}))
     scope = Scope(logins={"ann": old})
-    assert (await door.observe(scope, wallet({"ann": PASSWORD}))).users[
+    assert (await door.observe(scope, password_texts({"ann": PASSWORD}))).users[
         "ann"
     ].password is PasswordVerdict.REFUSED
     double.core.store.users["ann"].hash = "no hash at all"
-    assert (await door.observe(scope, wallet({"ann": PASSWORD}))).users[
+    assert (await door.observe(scope, password_texts({"ann": PASSWORD}))).users[
         "ann"
     ].password is PasswordVerdict.REFUSED
 
@@ -155,7 +155,7 @@ async def test_a_password_is_judged_by_the_hash_that_the_server_keeps(serve: Ser
 @pytest.mark.parametrize("dress", GROUPS)
 async def test_groups_are_made_filled_shrunk_and_dropped(serve: Serve, dress: str) -> None:
     double, door = await serve(dress)
-    await door.greet()
+    await door.probe()
     held = Grant("Global", "finders", "default", "orders")
     await do(
         door,
@@ -165,9 +165,9 @@ async def test_groups_are_made_filled_shrunk_and_dropped(serve: Serve, dress: st
         GrantPrivilege("reader", held),
         CreateUser("ann"),
         BindRole("ann", "reader"),
-        texts=wallet({"ann": PASSWORD}),
+        texts=password_texts({"ann": PASSWORD}),
     )
-    seen = await door.observe(Scope(groups=True, holders=True), wallet({}))
+    seen = await door.observe(Scope(groups=True, holders=True), password_texts({}))
     assert seen.groups["finders"] == {"Search", "Query"}
     assert seen.groups["CollectionAdmin"] > {"Search", "Query"}
     assert held in (seen.roles["reader"].grants or ())
@@ -209,7 +209,7 @@ REFUSALS: list[tuple[Change, type[Refused], Reason]] = [
 @pytest.mark.parametrize("dress", GROUPS)
 async def test_every_refusal_of_groups_and_v2_is_understood(serve: Serve, dress: str) -> None:
     _, door = await serve(dress)
-    await door.greet()
+    await door.probe()
     await do(door, CreateGroup("there"), CreateRole("r"))
     for change, kind, reason in REFUSALS:
         with pytest.raises(kind) as refused:
@@ -222,15 +222,15 @@ async def test_without_the_right_to_back_up_everything_is_read_in_more_calls(
     serve: Serve, connect: Connect, dress: str
 ) -> None:
     double, root = await serve(dress)
-    await root.greet()
-    texts = wallet({"svc": PASSWORD})
+    await root.probe()
+    texts = password_texts({"svc": PASSWORD})
     rights = ("CreateOwnership", "DropOwnership", "SelectOwnership", "ManageOwnership", "ListPrivilegeGroups")
     await do(root, CreateRole("op"), *(GrantPrivilege("op", on_everything(name)) for name in rights))
     users = (on_everything(name, "*", "User") for name in ("SelectUser", "UpdateUser"))
     await do(root, *(GrantPrivilege("op", grant) for grant in users))
     await do(root, CreateUser("svc"), BindRole("svc", "op"), texts=texts)
     door = connect(double.uri, "svc", PASSWORD)
-    found = await door.greet()
+    found = await door.probe()
     assert found.missing_privileges == ()
     assert "BackupRBAC" in found.useful_privileges
     assert "ListPrivilegeGroups" not in found.useful_privileges
@@ -250,32 +250,34 @@ async def test_without_the_right_to_back_up_everything_is_read_in_more_calls(
 @pytest.mark.parametrize("dress", DRESSES)
 async def test_a_superuser_changes_a_password_in_place_on_every_version(serve: Serve, dress: str) -> None:
     double, door = await serve(dress, super_users=frozenset({"root"}))
-    await door.greet()
-    await do(door, CreateUser("ann"), texts=wallet({"ann": PASSWORD}))
+    await door.probe()
+    await do(door, CreateUser("ann"), texts=password_texts({"ann": PASSWORD}))
     change = UpdatePassword("ann", PasswordMeans.SUPERUSER)
-    await do(door, change, texts=wallet({"ann": PASSWORD[::-1]}))
+    await do(door, change, texts=password_texts({"ann": PASSWORD[::-1]}))
     assert double.core.store.users["ann"].password == PASSWORD[::-1]
     with pytest.raises(NotFound):
-        await do(door, UpdatePassword("ghost", PasswordMeans.SUPERUSER), texts=wallet({"ghost": PASSWORD}))
+        await do(
+            door, UpdatePassword("ghost", PasswordMeans.SUPERUSER), texts=password_texts({"ghost": PASSWORD})
+        )
     assert "ghost" not in double.core.store.users
 
 
 async def test_a_connection_that_broke_is_noticed(serve: Serve) -> None:
     double, door = await serve("3.0")
-    await door.greet()
+    await door.probe()
     assert not door.is_interrupted
     await double.stop()
     await double.start()
     while not door.is_interrupted:  # noqa: ASYNC110 - nobody tells; the test's own timeout ends this
         await asyncio.sleep(0.01)
-    await door.greet()
+    await door.probe()
     assert not door.is_interrupted
 
 
 async def test_a_hash_whose_digest_is_known_is_not_tried() -> None:
     verdicts = await judge(
         {"ann": "no hash", "bob": "no hash"},
-        wallet({"ann": PASSWORD, "bob": PASSWORD}).wanted,
+        password_texts({"ann": PASSWORD, "bob": PASSWORD}).wanted,
         {"ann": digest("no hash"), "bob": ""},
     )
     assert verdicts == {"ann": PasswordVerdict.IN_FORCE, "bob": PasswordVerdict.REFUSED}
@@ -286,7 +288,7 @@ async def test_what_the_documentation_says_of_a_version_is_what_is_found(
     serve: Serve, dress: str, line: str
 ) -> None:
     _, door = await serve(dress)
-    found = await door.greet()
+    found = await door.probe()
     assert {one.what: one.has(found) for one in ABILITIES} == {
         one.what: one.has(LINES[line]) for one in ABILITIES
     }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contract.support import do, on_collection, on_everything, wallet
+from contract.support import do, on_collection, on_everything, password_texts
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -21,8 +21,8 @@ from milvus_rbac.domain.changes import (
     UpdatePassword,
 )
 from milvus_rbac.domain.state import Scope, State
-from milvus_rbac.errors import Refused
-from milvus_rbac.milvus.port import Milvus, Wallet
+from milvus_rbac.milvus.errors import Refused
+from milvus_rbac.milvus.port import Milvus, PasswordTexts
 from support.fake_milvus import FakeMilvus
 from testbed.names import Unique
 
@@ -39,7 +39,7 @@ GRANTS = (
 )
 
 
-def story(seed: int, users: list[str], roles: list[str]) -> Iterator[tuple[Change, Wallet]]:
+def story(seed: int, users: list[str], roles: list[str]) -> Iterator[tuple[Change, PasswordTexts]]:
     """Changes in any order, most of them possible by chance only."""
     chance = random.Random(seed)  # noqa: S311 - any order must do, the same each time
     pick = chance.choice
@@ -63,7 +63,7 @@ def story(seed: int, users: list[str], roles: list[str]) -> Iterator[tuple[Chang
                 DropRole(role),
             )
         )
-        yield change, wallet({user: pick(TEXTS)}, {user: pick(TEXTS)})
+        yield change, password_texts({user: pick(TEXTS)}, {user: pick(TEXTS)})
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -75,12 +75,12 @@ async def test_the_fake_answers_any_change_as_the_server_does(
     for change, texts in story(seed, users, roles):
         answers = [await _answer(one, change, texts) for one in (fake, door)]
         assert answers[0] == answers[1], change
-        tried = wallet(dict.fromkeys(users, TEXTS[0]))
+        tried = password_texts(dict.fromkeys(users, TEXTS[0]))
         seen = [await _see(one, users, roles, tried) for one in (fake, door)]
         assert seen[0] == seen[1], change
 
 
-async def _answer(milvus: Milvus, change: Change, texts: Wallet) -> object:
+async def _answer(milvus: Milvus, change: Change, texts: PasswordTexts) -> object:
     """What became of a change: nothing said, or which refusal for which reason."""
     try:
         await do(milvus, change, texts=texts)
@@ -89,7 +89,7 @@ async def _answer(milvus: Milvus, change: Change, texts: Wallet) -> object:
     return None
 
 
-async def _see(milvus: Milvus, users: list[str], roles: list[str], tried: Wallet) -> State:
+async def _see(milvus: Milvus, users: list[str], roles: list[str], tried: PasswordTexts) -> State:
     state = await milvus.observe(Scope(dict.fromkeys(roles, frozenset()), dict.fromkeys(users, "")), tried)
     return State(
         {name: user for name, user in state.users.items() if name in users},

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from contract.conftest import Connect
-from contract.support import PASSWORD, do, freely, look, on_everything, wallet
+from contract.support import PASSWORD, do, freely, look, on_everything, password_texts
 from milvus_rbac.domain.changes import (
     BindRole,
     CreateRole,
@@ -17,9 +17,9 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import Grant
-from milvus_rbac.errors import Refused, Unreachable
+from milvus_rbac.milvus.capabilities import parse_version
 from milvus_rbac.milvus.client import bootstrap
-from milvus_rbac.milvus.features import parse_version
+from milvus_rbac.milvus.errors import Refused, Unreachable
 from milvus_rbac.milvus.port import Address, Credentials, Milvus, Password
 from testbed.milvus import NO_AUTHORIZATION, MilvusFacts, MilvusServer, Profile
 from testbed.names import Unique
@@ -36,47 +36,47 @@ NEEDED = (
 
 
 async def test_a_2_3_5_is_recognised(door: Milvus) -> None:
-    features = await door.greet()
-    assert parse_version(features.version) == (2, 3, 5)
-    assert features.authorization
-    assert not features.companions
-    assert not features.privilege_groups
-    assert not features.wildcard_database_lists_all
+    capabilities = await door.probe()
+    assert parse_version(capabilities.version) == (2, 3, 5)
+    assert capabilities.authorization
+    assert not capabilities.companions
+    assert not capabilities.privilege_groups
+    assert not capabilities.wildcard_database_lists_all
 
 
 async def test_root_lacks_nothing_and_its_first_password_is_noticed(door: Milvus) -> None:
-    features = await door.greet()
-    assert features.missing_privileges == ()
-    assert features.root_password_is_default
+    capabilities = await door.probe()
+    assert capabilities.missing_privileges == ()
+    assert capabilities.root_password_is_default
 
 
 async def test_wrong_credentials_are_said_to_be_wrong(connect: Connect, milvus: MilvusFacts) -> None:
     with pytest.raises(Unreachable) as refused:
-        await connect(milvus.uri, "root", "not the password").greet()
+        await connect(milvus.uri, "root", "not the password").probe()
     assert refused.value.refusal.reason is Reason.CREDENTIALS_REJECTED
 
 
 async def test_authorization_that_is_off_is_noticed(
     connect: Connect, milvus_profile: Callable[[Profile], MilvusFacts]
 ) -> None:
-    features = await connect(milvus_profile(NO_AUTHORIZATION).uri, "root", "not the password").greet()
-    assert not features.authorization
-    assert not features.root_password_is_default
+    capabilities = await connect(milvus_profile(NO_AUTHORIZATION).uri, "root", "not the password").probe()
+    assert not capabilities.authorization
+    assert not capabilities.root_password_is_default
 
 
 async def _account(door: Milvus, unique: Unique, *grants: Grant) -> str:
     """Create an account of the operator's with a role that holds these."""
     user, role = unique("operator"), unique("operators")
     await do(door, CreateRole(role), *(GrantPrivilege(role, grant) for grant in grants))
-    await do(door, CreateUser(user), BindRole(user, role), texts=wallet({user: PASSWORD}))
+    await do(door, CreateUser(user), BindRole(user, role), texts=password_texts({user: PASSWORD}))
     return user
 
 
 async def test_an_account_without_rights_lacks_every_privilege(
     connect: Connect, door: Milvus, milvus: MilvusFacts, unique: Unique
 ) -> None:
-    features = await connect(milvus.uri, await _account(door, unique), PASSWORD).greet()
-    assert tuple(features.missing_privileges) == NEEDED
+    capabilities = await connect(milvus.uri, await _account(door, unique), PASSWORD).probe()
+    assert tuple(capabilities.missing_privileges) == NEEDED
 
 
 async def test_an_account_is_told_exactly_what_it_lacks(
@@ -88,14 +88,14 @@ async def test_an_account_is_told_exactly_what_it_lacks(
         on_everything("DropOwnership", "elsewhere"),
         on_everything("SelectUser", object_type="User"),
     )
-    features = await connect(milvus.uri, await _account(door, unique, *grants), PASSWORD).greet()
-    assert tuple(features.missing_privileges) == (
+    capabilities = await connect(milvus.uri, await _account(door, unique, *grants), PASSWORD).probe()
+    assert tuple(capabilities.missing_privileges) == (
         "DropOwnership",
         "ManageOwnership",
         "UpdateUser",
         "ListDatabases",
     )
-    assert features.root_password_is_default
+    assert capabilities.root_password_is_default
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_an_account_that_lacks_nothing_can_do_everything(
     connect: Connect, door: Milvus, milvus: MilvusFacts, unique: Unique, grants: tuple[Grant, ...]
 ) -> None:
     operator = connect(milvus.uri, await _account(door, unique, *grants), PASSWORD)
-    assert (await operator.greet()).missing_privileges == ()
+    assert (await operator.probe()).missing_privileges == ()
     await _everything(operator, unique)
 
 
@@ -122,7 +122,7 @@ async def test_the_wildcard_all_on_every_database_is_known_to_give_nothing(
 ) -> None:
     """2.3.5 accepts the grant."""
     operator = connect(milvus.uri, await _account(door, unique, on_everything("All")), PASSWORD)
-    assert tuple((await operator.greet()).missing_privileges) == NEEDED
+    assert tuple((await operator.probe()).missing_privileges) == NEEDED
     with pytest.raises(Refused):
         await do(operator, CreateRole(unique("role")))
 
@@ -133,14 +133,14 @@ async def test_a_holder_of_the_role_admin_can_do_everything(
     user = await _account(door, unique)
     await do(door, BindRole(user, "admin"))
     operator = connect(milvus.uri, user, PASSWORD)
-    assert (await operator.greet()).missing_privileges == ()
+    assert (await operator.probe()).missing_privileges == ()
     await _everything(operator, unique)
 
 
 async def _everything(operator: Milvus, unique: Unique) -> None:
     user, role, grant = unique("user"), unique("role"), on_everything("ListDatabases")
     given = (CreateRole(role), GrantPrivilege(role, grant), CreateUser(user), BindRole(user, role))
-    await do(operator, *given, texts=wallet({user: PASSWORD}))
+    await do(operator, *given, texts=password_texts({user: PASSWORD}))
     assert (await look(operator, role)).roles[role].grants == frozenset({grant})
     await do(operator, DropUser(user, frozenset({role})), RevokePrivilege(role, grant), DropRole(role))
 
@@ -162,8 +162,8 @@ async def test_bootstrap_closes_the_door_that_every_fresh_milvus_leaves_open(
     wanted = Credentials("root", Password("a-better-one"))
     await bootstrap(address, wanted, freely)
 
-    features = await connect(address.uri, "root", "a-better-one").greet()
-    assert not features.root_password_is_default
+    capabilities = await connect(address.uri, "root", "a-better-one").probe()
+    assert not capabilities.root_password_is_default
     with pytest.raises(Unreachable) as refused:
         await bootstrap(address, wanted, freely)
     assert refused.value.refusal.reason is Reason.CREDENTIALS_REJECTED

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from contract.conftest import Connect
-from contract.support import PASSWORD, do, look, wallet
+from contract.support import PASSWORD, do, look, password_texts
 from milvus_rbac.domain.changes import CreateUser, DropUser, PasswordMeans, RecreateUser, UpdatePassword
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import PasswordVerdict, Scope
-from milvus_rbac.errors import NotFound, OldPasswordRefused, Refused
+from milvus_rbac.milvus.errors import NotFound, OldPasswordRefused, Refused
 from milvus_rbac.milvus.port import Milvus
 from testbed.forwarder import Action, Call
 from testbed.milvus import NO_AUTHORIZATION, SHORT_LIMITS, SUPERUSERS, MilvusFacts, Profile
@@ -26,7 +26,7 @@ async def _password(milvus: Milvus, user: str, text: str) -> PasswordVerdict:
 
 async def test_a_password_is_in_force_refused_or_not_asked_for(door: Milvus, unique: Unique) -> None:
     user = unique("user")
-    await do(door, CreateUser(user), texts=wallet({user: PASSWORD}))
+    await do(door, CreateUser(user), texts=password_texts({user: PASSWORD}))
     assert await _password(door, user, PASSWORD) is PasswordVerdict.IN_FORCE
     assert await _password(door, user, "something else") is PasswordVerdict.REFUSED
     assert (await look(door)).users[user].password is PasswordVerdict.UNKNOWN
@@ -38,9 +38,9 @@ async def test_only_users_that_exist_and_whose_password_is_at_hand_are_tried(
     absent, unsaid = unique("absent"), unique("unsaid")
     admin.create_user(unsaid, PASSWORD)
     door = connect(forwarder.uri)
-    await door.greet()
+    await door.probe()
     forwarder.clear()
-    state = await door.observe(Scope(logins={absent: "", unsaid: ""}), wallet({absent: PASSWORD}))
+    state = await door.observe(Scope(logins={absent: "", unsaid: ""}), password_texts({absent: PASSWORD}))
     assert absent not in state.users
     assert state.users[unsaid].password is PasswordVerdict.UNKNOWN
     assert "GetVersion" not in {call.method for call in forwarder.calls}
@@ -52,7 +52,7 @@ async def test_a_refusal_without_proof_that_milvus_is_well_is_no_verdict(
     user = unique("user")
     admin.create_user(user, PASSWORD)
     door = connect(forwarder.uri)
-    await door.greet()
+    await door.probe()
     forwarder.clear()
     seen: list[str] = []
 
@@ -72,16 +72,16 @@ async def test_a_refusal_without_proof_that_milvus_is_well_is_no_verdict(
 )
 async def test_a_password_is_taken_as_it_is(door: Milvus, unique: Unique, text: str) -> None:
     user = unique("user")
-    await do(door, CreateUser(user), texts=wallet({user: text}))
+    await do(door, CreateUser(user), texts=password_texts({user: text}))
     assert await _password(door, user, text) is PasswordVerdict.IN_FORCE
     assert await _password(door, user, text + " ") is PasswordVerdict.REFUSED
 
 
 async def test_the_known_text_changes_a_password_in_place(door: Milvus, unique: Unique) -> None:
     user = unique("user")
-    await do(door, CreateUser(user), texts=wallet({user: PASSWORD}))
+    await do(door, CreateUser(user), texts=password_texts({user: PASSWORD}))
     update = UpdatePassword(user, PasswordMeans.KNOWN_TEXT)
-    await do(door, update, texts=wallet({user: "another-one"}, {user: PASSWORD}))
+    await do(door, update, texts=password_texts({user: "another-one"}, {user: PASSWORD}))
     assert await _password(door, user, "another-one") is PasswordVerdict.IN_FORCE
     assert await _password(door, user, PASSWORD) is PasswordVerdict.REFUSED
 
@@ -91,8 +91,8 @@ async def test_without_the_right_old_password_nothing_changes(
     door: Milvus, unique: Unique, old: str | None
 ) -> None:
     user = unique("user")
-    await do(door, CreateUser(user), texts=wallet({user: PASSWORD}))
-    texts = wallet({user: "another-one"}, {user: old} if old else {})
+    await do(door, CreateUser(user), texts=password_texts({user: PASSWORD}))
+    texts = password_texts({user: "another-one"}, {user: old} if old else {})
     with pytest.raises(OldPasswordRefused):
         await do(door, UpdatePassword(user, PasswordMeans.KNOWN_TEXT), texts=texts)
     assert await _password(door, user, PASSWORD) is PasswordVerdict.IN_FORCE
@@ -100,17 +100,19 @@ async def test_without_the_right_old_password_nothing_changes(
 
 async def test_root_is_no_superuser_unless_the_server_says_so(door: Milvus, unique: Unique) -> None:
     user = unique("user")
-    await do(door, CreateUser(user), texts=wallet({user: PASSWORD}))
+    await do(door, CreateUser(user), texts=password_texts({user: PASSWORD}))
     with pytest.raises(OldPasswordRefused):
-        await do(door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=wallet({user: "another-one"}))
+        await do(
+            door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=password_texts({user: "another-one"})
+        )
 
 
 async def test_a_superuser_needs_no_old_password(
     connect: Connect, milvus_profile: Profiles, unique: Unique
 ) -> None:
     door, user = connect(milvus_profile(SUPERUSERS).uri), unique("user")
-    await do(door, CreateUser(user), texts=wallet({user: PASSWORD}))
-    await do(door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=wallet({user: "another-one"}))
+    await do(door, CreateUser(user), texts=password_texts({user: PASSWORD}))
+    await do(door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=password_texts({user: "another-one"}))
     assert await _password(door, user, "another-one") is PasswordVerdict.IN_FORCE
 
 
@@ -120,7 +122,7 @@ async def test_a_superuser_creates_no_user_by_updating_it(
     """Milvus before 2.6.6 would."""
     door, user = connect(milvus_profile(SUPERUSERS).uri), unique("user")
     with pytest.raises(NotFound):
-        await do(door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=wallet({user: PASSWORD}))
+        await do(door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=password_texts({user: PASSWORD}))
     assert user not in (await look(door)).users
 
 
@@ -137,7 +139,7 @@ async def test_a_password_of_a_wrong_length_is_refused_with_its_reason(
 ) -> None:
     user = unique("user")
     with pytest.raises(Refused) as refused:
-        await do(door, CreateUser(user), texts=wallet({user: text}))
+        await do(door, CreateUser(user), texts=password_texts({user: text}))
     assert refused.value.refusal.reason is reason
     assert user not in (await look(door)).users
 
@@ -146,7 +148,7 @@ async def test_with_authorization_off_there_is_no_verdict(
     connect: Connect, milvus_profile: Profiles, unique: Unique
 ) -> None:
     door, user = connect(milvus_profile(NO_AUTHORIZATION).uri), unique("user")
-    await do(door, CreateUser(user), texts=wallet({user: PASSWORD}))
+    await do(door, CreateUser(user), texts=password_texts({user: PASSWORD}))
     assert await _password(door, user, PASSWORD) is PasswordVerdict.UNKNOWN
 
 
@@ -155,9 +157,9 @@ async def test_a_user_is_not_dropped_for_a_password_that_the_server_refuses(
 ) -> None:
     facts, user = milvus_profile(SHORT_LIMITS), unique("u")
     short = connect(facts.uri)
-    await do(short, CreateUser(user), texts=wallet({user: PASSWORD}))
+    await do(short, CreateUser(user), texts=password_texts({user: PASSWORD}))
     with pytest.raises(Refused) as refused:
-        await do(short, RecreateUser(user, frozenset()), texts=wallet({user: "seven77"}))
+        await do(short, RecreateUser(user, frozenset()), texts=password_texts({user: "seven77"}))
     assert refused.value.refusal.reason is Reason.PASSWORD_TOO_SHORT
     assert await _password(short, user, PASSWORD) is PasswordVerdict.IN_FORCE
     await do(short, DropUser(user, frozenset()))

@@ -12,8 +12,8 @@ from contract.support import do, look
 from milvus_rbac.domain.changes import CreateRole
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import Scope
-from milvus_rbac.errors import InternalError, Unreachable
-from milvus_rbac.milvus.port import Milvus, Wallet
+from milvus_rbac.milvus.errors import InternalError, Unreachable
+from milvus_rbac.milvus.port import Milvus, PasswordTexts
 from testbed.milvus import TLS, TLS_NAME, MilvusFacts, Profile
 from testbed.milvus_admin import MilvusAdmin
 from testbed.milvus_forwarder import MilvusForwarder
@@ -25,7 +25,7 @@ Profiles = Callable[[Profile], MilvusFacts]
 
 async def _why(door: Milvus) -> Unreachable:
     with pytest.raises(Unreachable) as unreachable:
-        await door.greet()
+        await door.probe()
     return unreachable.value
 
 
@@ -58,7 +58,7 @@ async def test_a_lost_reply_is_unreachable_although_it_was_written(
     connect: Connect, forwarder: MilvusForwarder, admin: MilvusAdmin, unique: Unique
 ) -> None:
     door, role = connect(forwarder.uri), unique("role")
-    await door.greet()
+    await door.probe()
     forwarder.clear()
     forwarder.lose_reply("CreateRole")
     with pytest.raises(Unreachable):
@@ -72,17 +72,17 @@ async def test_a_read_that_breaks_off_breaks_the_whole_observation(
 ) -> None:
     """Half a state would look like drift."""
     door = connect(forwarder.uri)
-    await door.greet()
+    await door.probe()
     forwarder.lose_reply("SelectGrant")
     with pytest.raises(Unreachable):
-        await door.observe(Scope({"admin": frozenset(), "public": frozenset()}), Wallet())
+        await door.observe(Scope({"admin": frozenset(), "public": frozenset()}), PasswordTexts())
 
 
 async def test_a_connection_heals_by_itself_within_seconds(
     connect: Connect, forwarder: MilvusForwarder
 ) -> None:
     door = connect(forwarder.uri)
-    await door.greet()
+    await door.probe()
     forwarder.drop_all()
     for _ in range(5):
         await _why(door)
@@ -90,7 +90,7 @@ async def test_a_connection_heals_by_itself_within_seconds(
     deadline = time.monotonic() + 5
     while True:
         try:
-            await door.greet()
+            await door.probe()
         except Unreachable:
             assert time.monotonic() < deadline
         else:
@@ -99,7 +99,7 @@ async def test_a_connection_heals_by_itself_within_seconds(
 
 async def test_a_closed_client_is_unreachable(connect: Connect, milvus: MilvusFacts) -> None:
     door = connect(milvus.uri)
-    await door.greet()
+    await door.probe()
     await door.close()
     assert (await _why(door)).refusal.reason is Reason.UNREACHABLE
 
@@ -109,10 +109,10 @@ async def test_closing_a_client_ends_its_calls_as_unreachable(
 ) -> None:
     """As a cancellation it would end the task that waits, and nobody would learn why."""
     door = connect(forwarder.uri)
-    await door.greet()
+    await door.probe()
     forwarder.delay("CreateRole", 20)
     began = asyncio.Event()
-    change = asyncio.create_task(door.perform(CreateRole(unique("role")), Wallet(), began.set))
+    change = asyncio.create_task(door.apply(CreateRole(unique("role")), PasswordTexts(), began.set))
     await began.wait()
     await asyncio.sleep(0)
     await door.close()
@@ -124,7 +124,7 @@ async def test_a_cancelled_call_stays_cancelled(
     connect: Connect, forwarder: MilvusForwarder, unique: Unique
 ) -> None:
     door = connect(forwarder.uri)
-    await door.greet()
+    await door.probe()
     forwarder.delay("CreateRole", 20)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(do(door, CreateRole(unique("role"))), 0.2)
@@ -142,7 +142,7 @@ async def test_tls_works_with_the_ca_and_any_name_of_the_certificate(
 ) -> None:
     facts = milvus_profile(TLS)
     door = connect(facts.uri, ca_pem=facts.ca_pem, server_name=server_name)
-    assert (await door.greet()).authorization
+    assert (await door.probe()).authorization
     assert "root" in (await look(door)).users
 
 

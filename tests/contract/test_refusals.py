@@ -6,8 +6,7 @@ from contextlib import suppress
 import pytest
 
 from contract.conftest import Connect
-from contract.support import PASSWORD, do, on_collection, on_everything, wallet
-from milvus_rbac.domain.catalogue import CATALOGUE
+from contract.support import PASSWORD, do, on_collection, on_everything, password_texts
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -20,8 +19,9 @@ from milvus_rbac.domain.changes import (
     UnbindRole,
 )
 from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.domain.privileges import CATALOGUE
 from milvus_rbac.domain.state import Grant
-from milvus_rbac.errors import AlreadyExists, NotFound, Refused
+from milvus_rbac.milvus.errors import AlreadyExists, NotFound, Refused
 from milvus_rbac.milvus.port import Milvus
 from testbed.milvus import DEFAULT_LIMITS, MilvusFacts, Profile
 from testbed.milvus_admin import MilvusAdmin, MilvusRefusedError
@@ -32,7 +32,7 @@ Profiles = Callable[[Profile], MilvusFacts]
 
 async def test_a_namesake_is_never_taken_for_success(door: Milvus, unique: Unique) -> None:
     user, role = unique("user"), unique("role")
-    texts = wallet({user: PASSWORD})
+    texts = password_texts({user: PASSWORD})
     await do(door, CreateUser(user), CreateRole(role), texts=texts)
     for again in (CreateUser(user), CreateRole(role)):
         with pytest.raises(AlreadyExists):
@@ -41,7 +41,7 @@ async def test_a_namesake_is_never_taken_for_success(door: Milvus, unique: Uniqu
 
 async def test_what_is_gone_is_not_found(door: Milvus, unique: Unique) -> None:
     user, role, gone = unique("user"), unique("role"), unique("gone")
-    await do(door, CreateUser(user), CreateRole(role), texts=wallet({user: PASSWORD}))
+    await do(door, CreateUser(user), CreateRole(role), texts=password_texts({user: PASSWORD}))
     changes: tuple[Change, ...] = (
         BindRole(gone, role),
         BindRole(user, gone),
@@ -87,7 +87,7 @@ async def test_a_grant_that_cannot_be_is_refused_with_its_reason(
 async def test_a_name_that_milvus_does_not_take_is_an_invalid_name(door: Milvus, name: str) -> None:
     for change in (CreateUser(name), CreateRole(name)):
         with pytest.raises(Refused) as refused:
-            await do(door, change, texts=wallet({name: PASSWORD}))
+            await do(door, change, texts=password_texts({name: PASSWORD}))
         assert refused.value.refusal.reason is Reason.INVALID_NAME
 
 
@@ -140,7 +140,9 @@ async def test_the_limit_of_users_names_the_setting(
     user = unique("user")
     with pytest.raises(Refused) as refused:
         await do(
-            connect(milvus_profile(DEFAULT_LIMITS).uri), CreateUser(user), texts=wallet({user: PASSWORD})
+            connect(milvus_profile(DEFAULT_LIMITS).uri),
+            CreateUser(user),
+            texts=password_texts({user: PASSWORD}),
         )
     assert refused.value.refusal.reason is Reason.LIMIT_REACHED
     assert "proxy.maxUserNum" in refused.value.refusal.message

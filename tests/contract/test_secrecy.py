@@ -7,11 +7,11 @@ from collections.abc import Awaitable
 import pytest
 
 from contract.conftest import Connect
-from contract.support import do, look, wallet
+from contract.support import do, look, password_texts
 from milvus_rbac.domain.changes import CreateUser, PasswordMeans, RecreateUser, UpdatePassword
-from milvus_rbac.errors import MilvusRbacError
+from milvus_rbac.milvus.channel import encode
+from milvus_rbac.milvus.errors import MilvusRbacError
 from milvus_rbac.milvus.port import Credentials, Password
-from milvus_rbac.milvus.session import encode
 from testbed.milvus import MilvusFacts
 from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
@@ -39,8 +39,8 @@ async def test_no_password_is_in_an_error_or_a_log(
     caplog.set_level(logging.DEBUG)
     user, door = unique("user"), connect(milvus.uri)
     through, stranger = connect(forwarder.uri), connect(milvus.uri, user, OTHER)
-    texts = wallet({user: SECRET}, {user: OTHER})
-    bad = wallet({"1a": SECRET, user: SECRET + "x" * 100})
+    texts = password_texts({user: SECRET}, {user: OTHER})
+    bad = password_texts({"1a": SECRET, user: SECRET + "x" * 100})
 
     await do(door, CreateUser(user), texts=texts)
     said = [
@@ -50,7 +50,7 @@ async def test_no_password_is_in_an_error_or_a_log(
         await _said(do(door, UpdatePassword(user, PasswordMeans.KNOWN_TEXT), texts=texts)),
         await _said(do(door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=texts)),
         await _said(do(door, RecreateUser(user, frozenset()), texts=bad)),
-        await _said(stranger.greet()),
+        await _said(stranger.probe()),
     ]
     forwarder.drop_all()
     said.append(await _said(do(through, CreateUser(user), texts=texts)))

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from house.repository import DOCS, ROOT, headings
+from milvus_rbac.controller.metrics import Metrics, Standings
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.engine.metrics import Metrics, Standings
 
 CHART = ROOT / "helm" / "milvus-rbac-operator"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from house.repository import DOCS, ROOT, SAMPLES, blocks, blocks_in, documents, headings, name_of, prose
+from milvus_rbac.api.v1alpha1 import GROUP, KINDS, Resource
+from milvus_rbac.controller.metrics import Metrics, Standings
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.engine.metrics import Metrics, Standings
-from milvus_rbac.kinds import GROUP, KINDS, Resource
 from milvus_rbac.settings import Settings
 
 OPERATIONS = DOCS / "operations.md"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from milvus_rbac import crdgen
-from milvus_rbac.kinds import KINDS
+from milvus_rbac.api.schema import schema
+from milvus_rbac.api.v1alpha1 import KINDS
 from support.argocd import ArgoCD, Health, blocks, in_git
 from support.story import CONNECTION, Story
 from testbed.argocd import CONFIG_MAP
@@ -198,7 +198,7 @@ def essence(answer: str) -> list[Json]:
 def test_the_manifests_of_the_comparison_use_every_field_of_every_spec() -> None:
     written = in_git("ns", "http://milvus:19530")
     for kind in KINDS:
-        known = set(fields(crdgen.schema(kind)["properties"]["spec"], ""))
+        known = set(fields(schema(kind)["properties"]["spec"], ""))
         seen = {path for one in written if one["kind"] == kind.__name__ for path in used(one["spec"], "")}
         assert known - seen == set(), kind
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from house.repository import blocks_in
-from milvus_rbac.kinds import GROUP, KINDS, VERSION, Resource
+from milvus_rbac.api.v1alpha1 import GROUP, KINDS, VERSION, Resource
 from testbed.cluster import ApiError, Cluster
 
 ROOT = Path(__file__).parents[2]

@@ -14,13 +14,11 @@ import pytest
 import yaml
 from kubernetes.aio.config import incluster_config
 
-from milvus_rbac.kube import access as access_module
-from milvus_rbac.kube.access import NoAccess, find_access
-from milvus_rbac.kube.api import Api
-from milvus_rbac.kube.cluster import FINALIZER, GROUP_VERSION, Cluster
-from milvus_rbac.kube.errors import ClusterRefused, ClusterUnavailable, LeaseLost
-from milvus_rbac.kube.lease import Lease, LeaseName
-from milvus_rbac.kube.session import open_session
+from milvus_rbac.kube import client as access_module
+from milvus_rbac.kube.client import Api, ClusterRefused, ClusterUnavailable, LeaseLost, NoAccess, find_access
+from milvus_rbac.kube.leader_election import Lease, LeaseName
+from milvus_rbac.kube.resources import FINALIZER, GROUP_VERSION, Cluster
+from milvus_rbac.kube.watch import open_session
 from testbed.api_forwarder import ApiForwarder
 from testbed.chart import NAME as ACCOUNT
 from testbed.chart import SYSTEM, render

@@ -20,10 +20,10 @@ from milvus_rbac.domain.changes import (
     UpdatePassword,
 )
 from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin, WantedRole, WantedUser
-from milvus_rbac.domain.lower import PasswordUpdate, Terms
+from milvus_rbac.domain.desired import PasswordUpdate, ServerFacts
 from milvus_rbac.domain.state import ANY, PUBLIC_ROLE, Grant, ObjectType, PasswordVerdict
 from milvus_rbac.milvus.port import Password
-from properties.world import TERMS, World, by_uid, claim, rows_for
+from properties.world import SERVER_FACTS, World, by_uid, claim, rows_for
 from support.fake_milvus import FakeMilvus
 
 USERS = ("ann", "bob")
@@ -81,8 +81,8 @@ class Situation:
             max_users=self.max_users,
             max_roles=self.max_roles,
         )
-        terms = replace(TERMS, superuser=self.superuser, known_old=frozenset(self.old))
-        return World(milvus, by_uid(self.claims), self.secrets, self.old, terms)
+        server = replace(SERVER_FACTS, superuser=self.superuser, known_old=frozenset(self.old))
+        return World(milvus, by_uid(self.claims), self.secrets, self.old, server)
 
     def wanted(self, kind: Kind) -> dict[str, Claim]:
         """The claims of a kind that stay, by name."""
@@ -192,9 +192,9 @@ def arbitrary_claims(draw: st.DrawFn, names: Collection[str] = USERS) -> Claim:
 
 
 @st.composite
-def arbitrary_terms(draw: st.DrawFn) -> Terms:
+def arbitrary_servers(draw: st.DrawFn) -> ServerFacts:
     """Anything that may be agreed, and any server."""
-    return Terms(
+    return ServerFacts(
         observe_only=draw(rarely),
         authorization=not draw(rarely),
         password_update=draw(st.sampled_from(PasswordUpdate)),

@@ -6,24 +6,24 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_rbac.domain import catalogue
+from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import Change, DropRole, DropUser, takes
 from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, WantedRole, assemble, elect
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.desired import DesiredRole, ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
-from milvus_rbac.domain.lower import DesiredRole, Terms, lower
-from milvus_rbac.domain.scopes import Vocabulary
+from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Role, State, User
 from properties.strategies import (
     Holdings,
     arbitrary_claims,
-    arbitrary_terms,
+    arbitrary_servers,
     changes,
     holdings,
     verdicts,
 )
-from properties.world import TERMS, claim
+from properties.world import SERVER_FACTS, claim
 
 NO = Refusal(Reason.INVALID_NAME, "no")
 claim_lists = st.lists(arbitrary_claims(), max_size=5, unique_by=lambda one: one.ref.uid)
@@ -40,14 +40,14 @@ def observed_from(held: Holdings, verdict: PasswordVerdict) -> State:
 # --- guard
 
 
-@given(claim_lists, holdings(), verdicts, arbitrary_terms(), st.sets(changes))
+@given(claim_lists, holdings(), verdicts, arbitrary_servers(), st.sets(changes))
 def test_a_guard_never_adds_a_change(
-    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, terms: Terms, fought: set[Change]
+    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, server: ServerFacts, fought: set[Change]
 ) -> None:
     observed = observed_from(held, verdict)
-    proposals = diff(observed, lower(assemble(claims, {one.ref.uid for one in claims}), terms))
+    proposals = diff(observed, lower(assemble(claims, {one.ref.uid for one in claims}), server))
     contested = frozenset((one.ref.uid, change) for one in claims for change in fought)
-    plans = {plan.claim.ref.uid: plan for plan in guard(proposals, observed, terms, contested)}
+    plans = {plan.claim.ref.uid: plan for plan in guard(proposals, observed, server, contested)}
     assert plans.keys() == {one.ref.uid for one in claims}
     for proposal in proposals:
         plan = plans[proposal.desired.claim.ref.uid]
@@ -57,20 +57,20 @@ def test_a_guard_never_adds_a_change(
         assert list(plan.changes) == [change for change in proposal.changes if change in plan.changes]
 
 
-@given(claim_lists, holdings(), verdicts, arbitrary_terms())
+@given(claim_lists, holdings(), verdicts, arbitrary_servers())
 def test_a_drop_is_planned_only_for_what_goes_and_is_ours_or_proven(
-    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, terms: Terms
+    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, server: ServerFacts
 ) -> None:
     observed = observed_from(held, verdict)
     assembled = assemble(claims, {one.ref.uid for one in claims})
     owners = {one.ref.uid for one, refusal in assembled if refusal is None}
-    for plan in guard(diff(observed, lower(assembled, terms)), observed, terms):
+    for plan in guard(diff(observed, lower(assembled, server)), observed, server):
         if not any(isinstance(change, DropUser | DropRole) for change in plan.changes):
             continue
         one = plan.claim
         assert one.deleting
         assert one.ref.uid in owners
-        assert not any((one.retain, one.suspended, terms.observe_only, plan.left_behind))
+        assert not any((one.retain, one.suspended, server.observe_only, plan.left_behind))
         is_made_or_taken = (
             one.intended
             or one.origin is Origin.CREATED
@@ -80,14 +80,14 @@ def test_a_drop_is_planned_only_for_what_goes_and_is_ours_or_proven(
         assert is_made_or_taken or is_proven
 
 
-@given(claim_lists, holdings(), verdicts, arbitrary_terms())
+@given(claim_lists, holdings(), verdicts, arbitrary_servers())
 def test_what_becomes_ours_by_safe_adoption_loses_nothing_in_that_plan(
-    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, terms: Terms
+    claims: list[Claim], held: Holdings, verdict: PasswordVerdict, server: ServerFacts
 ) -> None:
     observed = observed_from(held, verdict)
     foreign = [replace(one, origin=None, intended=False, deleting=False) for one in claims]
-    proposals = diff(observed, lower(assemble(foreign, {one.ref.uid for one in foreign}), terms))
-    for plan in guard(proposals, observed, terms):
+    proposals = diff(observed, lower(assemble(foreign, {one.ref.uid for one in foreign}), server))
+    for plan in guard(proposals, observed, server):
         if plan.claim.adoption is not Adoption.ALWAYS:
             assert not any(takes(change) for change in plan.changes)
         if plan.claim.adoption is Adoption.NEVER:
@@ -97,7 +97,7 @@ def test_what_becomes_ours_by_safe_adoption_loses_nothing_in_that_plan(
 # --- lower
 
 privilege_names = st.sampled_from(
-    (*(row.name for row in catalogue.CATALOGUE), "search", "PrivilegeLoad", "Nonsense")
+    (*(row.name for row in privileges.CATALOGUE), "search", "PrivilegeLoad", "Nonsense")
 )
 rows = st.builds(
     GrantRow,
@@ -107,32 +107,36 @@ rows = st.builds(
 )
 
 
-@given(st.lists(rows, max_size=4), arbitrary_terms(), st.booleans())
-def test_every_grant_is_one_that_a_row_asked_for(asked: list[GrantRow], terms: Terms, groups: bool) -> None:
+@given(st.lists(rows, max_size=4), arbitrary_servers(), st.booleans())
+def test_every_grant_is_one_that_a_row_asked_for(
+    asked: list[GrantRow], server: ServerFacts, groups: bool
+) -> None:
     one = claim(Kind.ROLE, "reader", WantedRole(tuple(asked)))
-    (desired,) = lower([(one, None)], replace(terms, words=Vocabulary(privilege_groups=groups)))
+    (desired,) = lower(
+        [(one, None)], replace(server, known_privileges=KnownPrivileges(privilege_groups=groups))
+    )
     assert isinstance(desired.state, DesiredRole)
     for grant in desired.state.grants:
-        row = catalogue.find(grant.privilege)
+        row = privileges.find(grant.privilege)
         assert row is not None
         assert grant.object_type == row.object_type
         assert any(_asks(row, asking, grant.database, grant.object_name) for asking in asked)
 
 
-def _asks(row: catalogue.Privilege, asking: GrantRow, database: str, object_name: str) -> bool:
+def _asks(row: privileges.Privilege, asking: GrantRow, database: str, object_name: str) -> bool:
     if row.name not in asking.privileges:
         return False
-    if row.level is catalogue.Level.CLUSTER:
+    if row.level is privileges.Level.CLUSTER:
         return (database, object_name) == (ANY, ANY) and asking.database in {None, ANY}
     return database == (asking.database or DEFAULT_DATABASE) and object_name in (asking.collections or (ANY,))
 
 
-@given(st.lists(rows, max_size=4), arbitrary_terms())
+@given(st.lists(rows, max_size=4), arbitrary_servers())
 def test_every_name_in_every_row_is_granted_or_refused_with_its_row(
-    asked: list[GrantRow], terms: Terms
+    asked: list[GrantRow], server: ServerFacts
 ) -> None:
     one = claim(Kind.ROLE, "reader", WantedRole(tuple(asked)))
-    (desired,) = lower([(one, None)], terms)
+    (desired,) = lower([(one, None)], server)
     assert isinstance(desired.state, DesiredRole)
     refused = 0
     for index, row in enumerate(asked):
@@ -140,7 +144,7 @@ def test_every_name_in_every_row_is_granted_or_refused_with_its_row(
             alone = claim(
                 Kind.ROLE, "reader", WantedRole((GrantRow((name,), row.database, row.collections),))
             )
-            (only,) = lower([(alone, None)], terms)
+            (only,) = lower([(alone, None)], server)
             assert isinstance(only.state, DesiredRole)
             assert bool(only.state.grants) != bool(only.refusals)
             assert only.state.grants <= desired.state.grants
@@ -219,4 +223,4 @@ def test_messages_of_a_conflict_never_name_what_is_in_another_namespace(claims: 
 def test_a_name_that_nobody_may_claim_is_told_so() -> None:
     one = replace(claim(Kind.ROLE, "reader", WantedRole(())), refusal=NO)
     assert assemble([one], {one.ref.uid}) == ((one, NO),)
-    assert lower([(one, NO)], TERMS)[0].state is None
+    assert lower([(one, NO)], SERVER_FACTS)[0].state is None

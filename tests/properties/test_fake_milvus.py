@@ -17,12 +17,19 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import ANY, Grant, ObjectType
-from milvus_rbac.errors import AlreadyExists, Changed, NotFound, OldPasswordRefused, Refused, Unreachable
-from milvus_rbac.milvus.port import Password, Wallet
+from milvus_rbac.milvus.errors import (
+    AlreadyExists,
+    Changed,
+    NotFound,
+    OldPasswordRefused,
+    Refused,
+    Unreachable,
+)
+from milvus_rbac.milvus.port import Password, PasswordTexts
 from support.fake_milvus import FakeMilvus, Outage
 
 NEW, OLD = Password("new-1"), Password("old-1")
-WALLET = Wallet({"app": NEW, "eve": NEW}, {"app": OLD})
+WALLET = PasswordTexts({"app": NEW, "eve": NEW}, {"app": OLD})
 LOAD = Grant(ObjectType.COLLECTION, "Load", "default", "c")
 COMPANIONS = {
     Grant(ObjectType.COLLECTION, name, "default", "c") for name in ("GetLoadState", "GetLoadingProgress")

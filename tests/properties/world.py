@@ -8,24 +8,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from milvus_rbac.domain import catalogue
-from milvus_rbac.domain.claims import (
-    Claim,
-    GrantRow,
-    Kind,
-    Ref,
-    WantedRole,
-    WantedUser,
-    assemble,
-)
-from milvus_rbac.domain.lower import Terms
+from milvus_rbac.controller.round import Result, Round, run_round
+from milvus_rbac.domain import privileges
+from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser, assemble
+from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant
-from milvus_rbac.engine.round import Result, Round, run_round
-from milvus_rbac.milvus.port import Password, Wallet
+from milvus_rbac.milvus.port import Password, PasswordTexts
 from support.fake_milvus import FakeMilvus, Outage
 
-TERMS = Terms()
+SERVER_FACTS = ServerFacts()
 _LOOP = asyncio.Runner()
 
 
@@ -56,8 +48,8 @@ def rows_for(grants: Collection[Grant]) -> tuple[GrantRow, ...]:
 
 
 def _takes_database(privilege: str) -> bool:
-    row = catalogue.find(privilege)
-    return row is not None and row.level is not catalogue.Level.CLUSTER
+    row = privileges.find(privilege)
+    return row is not None and row.level is not privileges.Level.CLUSTER
 
 
 @dataclass(slots=True)
@@ -71,14 +63,14 @@ class World:
     """What the Secrets hold, by user name."""
     old: Mapping[str, Password] = field(default_factory=dict)
     """What is remembered to have been in force."""
-    terms: Terms = TERMS
+    server: ServerFacts = SERVER_FACTS
     released: dict[str, bool] = field(default_factory=dict)
     """Deletions that were concluded: whether the object was left behind."""
 
     def round(self, *, status_lost: bool = False) -> Result:
         """Run one round for everything; with `status_lost` the operator dies before it writes any status."""
         assembled = assemble(self.claims.values(), self.claims.keys())
-        work = Round(assembled, Wallet(self.passwords, self.old), self.terms)
+        work = Round(assembled, PasswordTexts(self.passwords, self.old), self.server)
         result = _LOOP.run(run_round(work, self.milvus, self, lambda: None))
         if not status_lost:
             for plan in result.plans:

@@ -13,7 +13,7 @@ import yaml
 from lupa.lua51 import LuaRuntime, lua_type
 
 from house.repository import blocks_in
-from milvus_rbac.kinds import GROUP, VERSION
+from milvus_rbac.api.v1alpha1 import GROUP, VERSION
 from testbed.argocd import CONFIG_MAP
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from milvus_rbac.domain import catalogue
+from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -37,7 +37,7 @@ from milvus_rbac.domain.state import (
     State,
     User,
 )
-from milvus_rbac.errors import (
+from milvus_rbac.milvus.errors import (
     AlreadyExists,
     Changed,
     NotFound,
@@ -46,7 +46,7 @@ from milvus_rbac.errors import (
     StillGranted,
     Unreachable,
 )
-from milvus_rbac.milvus.port import Features, Password, Wallet
+from milvus_rbac.milvus.port import Capabilities, Password, PasswordTexts
 
 ROOT_PASSWORD = Password("root's own")
 
@@ -91,13 +91,13 @@ class FakeMilvus:
 
     # --- what the engine asks: milvus/port.py
 
-    async def greet(self) -> Features:
-        return Features("2.3.21", self.authorization, companions=self.companions)
+    async def probe(self) -> Capabilities:
+        return Capabilities("2.3.21", self.authorization, companions=self.companions)
 
-    async def observe(self, scope: Scope, wallet: Wallet) -> State:
+    async def observe(self, scope: Scope, password_texts: PasswordTexts) -> State:
         return State(
             users={
-                name: User(frozenset(account.roles), self._verdict(name, scope, wallet))
+                name: User(frozenset(account.roles), self._verdict(name, scope, password_texts))
                 for name, account in self.users.items()
             },
             roles={
@@ -109,19 +109,21 @@ class FakeMilvus:
     async def resolve(self, places: Collection[Place]) -> Mapping[Place, str | None]:  # noqa: ARG002 - the port's
         return {}  # this old, no server looks aliases up
 
-    async def confirm(self, users: Collection[str], wallet: Wallet) -> Mapping[str, User]:  # noqa: ARG002 - the port's
+    async def confirm(self, users: Collection[str], password_texts: PasswordTexts) -> Mapping[str, User]:  # noqa: ARG002 - the port's
         return {}  # this old, no server shows hashes
 
-    async def perform(self, change: Change, wallet: Wallet, may_write: Callable[[], None]) -> None:
+    async def apply(
+        self, change: Change, password_texts: PasswordTexts, may_write: Callable[[], None]
+    ) -> None:
         may_write()
-        self.make(change, wallet)
+        self.make(change, password_texts)
 
     async def close(self) -> None:
         pass
 
     # --- one change, as milvus/write.py makes it: every line may be refused, and the connection break before or after
 
-    def make(self, change: Change, wallet: Wallet) -> None:  # noqa: C901, PLR0912 - one arm for each verb
+    def make(self, change: Change, password_texts: PasswordTexts) -> None:  # noqa: C901, PLR0912 - one arm for each verb
         self.asked.append(change)
         match change:
             case CreateRole(role):
@@ -133,14 +135,14 @@ class FakeMilvus:
                 for companion in sorted(give_again):
                     self._write(partial(self._give, role, companion))
             case CreateUser(user):
-                self._write(partial(self._create_user, user, wallet.wanted[user]))
+                self._write(partial(self._create_user, user, password_texts.wanted[user]))
             case UpdatePassword(user, means):
-                self._write(partial(self._update_password, user, means, wallet))
+                self._write(partial(self._update_password, user, means, password_texts))
             case RecreateUser(user, roles):
                 if user not in self.users:
                     raise NotFound(f"user {user}")
                 self._write(partial(self._drop_user, user))
-                self._write(partial(self._create_user, user, wallet.wanted[user]))
+                self._write(partial(self._create_user, user, password_texts.wanted[user]))
                 for role in sorted(roles):
                     self._write(partial(self._bind, user, role))
             case BindRole(user, role):
@@ -227,15 +229,15 @@ class FakeMilvus:
             raise Refused(Reason.RESERVED_NAME, "root cannot be deleted")
         self.users.pop(user, None)
 
-    def _update_password(self, user: str, means: PasswordMeans, wallet: Wallet) -> None:
+    def _update_password(self, user: str, means: PasswordMeans, password_texts: PasswordTexts) -> None:
         account = self.users.get(user)
         if account is None and means is PasswordMeans.SUPERUSER:
             # The client looks first: such an update would create the user.
             raise NotFound(f"user {user}")
-        knows = account is not None and wallet.old.get(user) == account.password
+        knows = account is not None and password_texts.old.get(user) == account.password
         if account is None or not (self.superuser if means is PasswordMeans.SUPERUSER else knows):
             raise OldPasswordRefused(f"user {user}")
-        account.password = wallet.wanted[user]
+        account.password = password_texts.wanted[user]
 
     def _bind(self, user: str, role: str) -> None:
         self._must_have_role(role)
@@ -255,21 +257,21 @@ class FakeMilvus:
             raise NotFound(f"role {role}")
 
     def _companions(self, grant: Grant) -> set[Grant]:
-        row = catalogue.find(grant.privilege)
+        row = privileges.find(grant.privilege)
         if row is None or not self.companions:
             return set()
         return {Grant(grant.object_type, name, grant.database, grant.object_name) for name in row.companions}
 
-    def _verdict(self, user: str, scope: Scope, wallet: Wallet) -> PasswordVerdict:
-        if not self.authorization or user not in scope.logins or user not in wallet.wanted:
+    def _verdict(self, user: str, scope: Scope, password_texts: PasswordTexts) -> PasswordVerdict:
+        if not self.authorization or user not in scope.logins or user not in password_texts.wanted:
             return PasswordVerdict.UNKNOWN
-        is_right = self.users[user].password == wallet.wanted[user]
+        is_right = self.users[user].password == password_texts.wanted[user]
         return PasswordVerdict.IN_FORCE if is_right else PasswordVerdict.REFUSED
 
 
 def _must_be_grantable(grant: Grant) -> None:
     """What OperatePrivilege checks: the name, and that the type is the one under which it is kept."""
-    row = catalogue.find(grant.privilege)
+    row = privileges.find(grant.privilege)
     if row is None or row.group:
         raise Refused(Reason.UNKNOWN_PRIVILEGE, grant.privilege)
     if not row.everything and row.object_type != grant.object_type:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import yaml
 
-from milvus_rbac.kinds import GROUP, KINDS, Resource
-from milvus_rbac.kinds.connection import MilvusConnection
-from milvus_rbac.kinds.user import MilvusUser
+from milvus_rbac.api.v1alpha1 import GROUP, KINDS, Resource
+from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnection
+from milvus_rbac.api.v1alpha1.milvususer import MilvusUser
 
 FOLDER: Final = Path(__file__).parents[2] / "manifests" / "argocd"
 CONFIG_MAP: Final = FOLDER / "argocd-cm.yaml"

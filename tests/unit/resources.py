@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from milvus_rbac.engine.entry import Entry, read_entry
+from milvus_rbac.controller.entry import Entry, read_entry
 
 Json = dict[str, Any]
 HERE = "milvus.ns:19530"

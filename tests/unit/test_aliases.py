@@ -2,12 +2,11 @@
 
 import pytest
 
-from milvus_rbac.domain.aliases import suspects
 from milvus_rbac.domain.changes import GrantPrivilege, RevokePrivilege
 from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Origin, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.domain.desired import ServerFacts, lower, suspects
 from milvus_rbac.domain.diff import diff
-from milvus_rbac.domain.lower import Terms, lower
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, Place, Role, State
 
 
@@ -53,13 +52,15 @@ def test_only_what_is_asked_for_and_not_there_is_suspected(
 
 def test_a_grant_is_compared_with_what_its_alias_stands_for() -> None:
     observed = holding(search("orders_7"))
-    (desired,) = lower([(role("orders"), None)], Terms(), observed, aliases={("sales", "orders"): "orders_7"})
+    (desired,) = lower(
+        [(role("orders"), None)], ServerFacts(), observed, aliases={("sales", "orders"): "orders_7"}
+    )
     assert diff(observed, [desired])[0].changes == ()
 
 
 def test_a_name_that_is_no_alias_is_a_collection() -> None:
     observed = holding(search("orders_7"))
-    (desired,) = lower([(role("orders"), None)], Terms(), observed)
+    (desired,) = lower([(role("orders"), None)], ServerFacts(), observed)
     assert diff(observed, [desired])[0].changes == (
         GrantPrivilege("reader", search("orders")),
         RevokePrivilege("reader", search("orders_7")),
@@ -68,7 +69,7 @@ def test_a_name_that_is_no_alias_is_a_collection() -> None:
 
 def test_where_aliases_can_not_be_read_nothing_is_taken() -> None:
     observed = holding(search("orders_7"))
-    (desired,) = lower([(role("orders"), None)], Terms(), observed, aliases={("sales", "orders"): None})
+    (desired,) = lower([(role("orders"), None)], ServerFacts(), observed, aliases={("sales", "orders"): None})
     assert diff(observed, [desired])[0].changes == ()
     assert [refusal.reason for refusal in desired.refusals] == [Reason.MISSING_PRIVILEGES]
     assert "DescribeAlias" in desired.refusals[0].message

@@ -12,15 +12,8 @@ import pytest
 import yaml
 from lupa.lua51 import LuaError
 
-from milvus_rbac.domain.conditions import (
-    Condition,
-    Patience,
-    Reason,
-    Refusal,
-    patience,
-    summarize_ready,
-)
-from milvus_rbac.kinds import KINDS, Resource
+from milvus_rbac.api.v1alpha1 import KINDS, Resource
+from milvus_rbac.domain.conditions import Condition, Patience, Reason, Refusal, patience, summarize_ready
 from support.argocd import PAGE, STATUSES, ArgoCD, Health, blocks, run
 from testbed import argocd
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from milvus_rbac.domain.catalogue import companions
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -21,12 +20,15 @@ from milvus_rbac.domain.changes import (
     RevokePrivilege,
     UnbindRole,
     UpdatePassword,
+    apply,
+    apply_all,
+    describe,
+    field_of,
     phase,
     takes,
 )
-from milvus_rbac.domain.effects import apply, apply_all
+from milvus_rbac.domain.privileges import companions
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
-from milvus_rbac.domain.wording import describe, field_of
 
 LOAD = Grant(ObjectType.COLLECTION, "Load", "sales", "orders")
 STATE = Grant(ObjectType.COLLECTION, "GetLoadState", "sales", "orders")

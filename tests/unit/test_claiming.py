@@ -4,6 +4,16 @@ from typing import Any
 
 import pytest
 
+from milvus_rbac.controller.claiming import (
+    claim_of,
+    granted_databases,
+    keeps_on_deletion,
+    password_in_force,
+    rotated,
+)
+from milvus_rbac.controller.entry import intents_of
+from milvus_rbac.controller.tenancy import Tenancy
+from milvus_rbac.controller.vault import Reading
 from milvus_rbac.domain.claims import (
     Adoption,
     GrantRow,
@@ -15,16 +25,6 @@ from milvus_rbac.domain.claims import (
     WantedUser,
 )
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.engine.claiming import (
-    claim_of,
-    granted_databases,
-    keeps_on_deletion,
-    password_in_force,
-    rotated,
-)
-from milvus_rbac.engine.entry import intents_of
-from milvus_rbac.engine.tenancy import Tenancy
-from milvus_rbac.engine.vault import Reading
 from unit.resources import HERE, Json, claimed, connection, entry, role, user
 
 GOING = {"deletionTimestamp": "2026-01-02T00:00:00Z"}

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from tools import crdgen
 
-from milvus_rbac import crdgen
-from milvus_rbac.kinds import KINDS, Resource
+from milvus_rbac.api.schema import schema
+from milvus_rbac.api.v1alpha1 import KINDS, Resource
 
 PAGES = Path(__file__).parents[2] / "docs"
 
@@ -30,7 +31,7 @@ def paths(kind: type[Resource], **facts: Any) -> list[str]:
     """The paths of all schemas in which these keywords have these values."""
     return [
         path
-        for path, node in nodes(crdgen.schema(kind))
+        for path, node in nodes(schema(kind))
         if all(node.get(keyword) == value for keyword, value in facts.items())
     ]
 
@@ -47,7 +48,7 @@ def test_every_field_is_documented(kind: type[Resource]) -> None:
 
 @every_kind
 def test_every_description_is_a_sentence_on_one_line(kind: type[Resource]) -> None:
-    for path, node in nodes(crdgen.schema(kind)):
+    for path, node in nodes(schema(kind)):
         description = node.get("description", ".")
         assert description.endswith("."), path
         assert "\n" not in description, path
@@ -57,7 +58,7 @@ def test_every_description_is_a_sentence_on_one_line(kind: type[Resource]) -> No
 def test_every_string_is_bounded(kind: type[Resource]) -> None:
     unbounded = [
         path
-        for path, node in nodes(crdgen.schema(kind))
+        for path, node in nodes(schema(kind))
         if node["type"] == "string" and not {"maxLength", "enum"} & node.keys() and node.get("format") is None
     ]
     assert unbounded == []
@@ -70,19 +71,19 @@ def test_every_list_is_bounded(kind: type[Resource]) -> None:
 
 @every_kind
 def test_nothing_inside_a_list_has_a_default(kind: type[Resource]) -> None:
-    defaulted = [path for path, node in nodes(crdgen.schema(kind)) if "[]" in path and "default" in node]
+    defaulted = [path for path, node in nodes(schema(kind)) if "[]" in path and "default" in node]
     assert defaulted == []
 
 
 @every_kind
 def test_no_default_is_null_or_empty(kind: type[Resource]) -> None:
-    for path, node in nodes(crdgen.schema(kind)):
+    for path, node in nodes(schema(kind)):
         assert node.get("default", "something") not in (None, [], {}), path
 
 
 @every_kind
 def test_only_structural_keywords_are_used(kind: type[Resource]) -> None:
-    for path, node in nodes(crdgen.schema(kind)):
+    for path, node in nodes(schema(kind)):
         assert not node.keys() & {
             "$ref",
             "$defs",
@@ -96,17 +97,17 @@ def test_only_structural_keywords_are_used(kind: type[Resource]) -> None:
 
 @every_kind
 def test_every_rule_says_what_to_do(kind: type[Resource]) -> None:
-    for path, node in nodes(crdgen.schema(kind)):
+    for path, node in nodes(schema(kind)):
         for rule in node.get("x-kubernetes-validations", []):
             assert rule["message"], path
 
 
 @every_kind
 def test_a_new_resource_shows_that_nothing_was_done_yet(kind: type[Resource]) -> None:
-    schema = crdgen.schema(kind)
-    assert schema["properties"]["status"]["default"] == {"observedGeneration": -1}
-    assert "required" not in schema["properties"]["status"]
-    assert schema["required"] == ["spec"]
+    found = schema(kind)
+    assert found["properties"]["status"]["default"] == {"observedGeneration": -1}
+    assert "required" not in found["properties"]["status"]
+    assert found["required"] == ["spec"]
 
 
 @every_kind
@@ -123,7 +124,7 @@ def test_the_columns_show_readiness_first_and_age_last(kind: type[Resource]) -> 
 
 @every_kind
 def test_every_column_shows_a_field_that_exists(kind: type[Resource]) -> None:
-    known = {path for path, _ in nodes(crdgen.schema(kind))} | {".metadata.creationTimestamp"}
+    known = {path for path, _ in nodes(schema(kind))} | {".metadata.creationTimestamp"}
     for column in kind.columns:
         assert column.path.partition("[?")[0] in known
 
@@ -158,6 +159,6 @@ def test_a_stale_file_is_named(spoil: str, tmp_path: Path, capsys: pytest.Captur
 @every_kind
 def test_every_field_of_a_spec_and_a_status_is_on_the_page_of_its_kind(kind: type[Resource]) -> None:
     page = (PAGES / f"{kind.__name__.lower()}.md").read_text()
-    properties = crdgen.schema(kind)["properties"]
+    properties = schema(kind)["properties"]
     assert [field for field in properties["spec"]["properties"] if f"\n### {field}\n" not in page] == []
     assert [field for field in properties["status"]["properties"] if f"`{field}`" not in page] == []

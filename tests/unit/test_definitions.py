@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
+from tools.crdgen import definition
 
-from milvus_rbac.crdgen import definition
-from milvus_rbac.engine.definitions import missing_fields
-from milvus_rbac.kinds import KINDS, MilvusConnection, MilvusRole, Resource
+from milvus_rbac.api.v1alpha1 import KINDS, MilvusConnection, MilvusRole, Resource
+from milvus_rbac.controller.definitions import missing_fields
 
 
 def properties(of: dict[str, Any], *path: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from milvus_rbac.domain.catalogue import Level
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -31,19 +30,13 @@ from milvus_rbac.domain.claims import (
     owners,
 )
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.domain.delegation import (
-    NOTHING,
-    Delegation,
-    Expression,
-    Operator,
-    Permit,
-    permit,
-)
+from milvus_rbac.domain.delegation import NOTHING, Delegation, Expression, Operator, Permit, permit
+from milvus_rbac.domain.desired import ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
-from milvus_rbac.domain.lower import Terms, lower
 from milvus_rbac.domain.plan import ClaimPlan
-from milvus_rbac.domain.scopes import Vocabulary
+from milvus_rbac.domain.privileges import Level
+from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 
 ENTRY = Delegation(
@@ -55,8 +48,8 @@ ENTRY = Delegation(
     roles=frozenset({"reader", "admin"}),
 )
 PERMIT = permit([ENTRY], "team-a", {}, role_name="a_reader")
-WORDS = Vocabulary(privilege_groups=True, levels={"Search": Level.COLLECTION, "Dream": Level.COLLECTION})
-TERMS = Terms(words=WORDS)
+WORDS = KnownPrivileges(privilege_groups=True, levels={"Search": Level.COLLECTION, "Dream": Level.COLLECTION})
+SERVER_FACTS = ServerFacts(known_privileges=WORDS)
 SEARCH = Grant(ObjectType.COLLECTION, "Search", "a", ANY)
 QUERY = Grant(ObjectType.COLLECTION, "Query", "a", ANY)
 
@@ -160,16 +153,16 @@ def user(*roles: str, name: str = "a_app", **fields: Any) -> Claim:
     return replace(Claim(ref, name, wanted, "2026", origin=Origin.CREATED, permit=PERMIT), **fields)
 
 
-def plans(*claims: Claim, observed: State, terms: Terms = TERMS) -> dict[str, ClaimPlan]:
+def plans(*claims: Claim, observed: State, server: ServerFacts = SERVER_FACTS) -> dict[str, ClaimPlan]:
     assembled = assemble(claims, {one.ref.uid for one in claims})
     roles = owners(claims, Kind.ROLE)
-    desired = lower(assembled, terms, observed, roles)
-    made = guard(diff(observed, desired, terms.words), observed, terms, role_owners=roles)
+    desired = lower(assembled, server, observed, roles)
+    made = guard(diff(observed, desired, server.known_privileges), observed, server, role_owners=roles)
     return {plan.claim.ref.uid: plan for plan in made}
 
 
-def plan(claim: Claim, observed: State, terms: Terms = TERMS) -> ClaimPlan:
-    return plans(claim, observed=observed, terms=terms)[claim.ref.uid]
+def plan(claim: Claim, observed: State, server: ServerFacts = SERVER_FACTS) -> ClaimPlan:
+    return plans(claim, observed=observed, server=server)[claim.ref.uid]
 
 
 def reasons(one: ClaimPlan) -> list[Reason]:
@@ -228,7 +221,7 @@ class TestGrants:
         assert (len(made.changes), made.refusals) == (2, ())
 
     def test_where_databases_are_no_boundary_it_must_be_accepted_that_they_are_not(self) -> None:
-        old = replace(TERMS, databases_are_boundaries=False)
+        old = replace(SERVER_FACTS, databases_are_boundaries=False)
         made = plan(role(GrantRow(("Search",), "a")), holding(), old)
         assert (made.changes, reasons(made)) == ((), [Reason.NOT_PERMITTED])
         assert "acceptWeakIsolation" in made.refusals[0].message
@@ -469,5 +462,5 @@ def test_what_can_not_be_judged_is_kept_only_where_it_is_permitted() -> None:
     named = replace(SEARCH, object_name="orders_7")
     one = role(GrantRow(("Search",), "a", ("orders",)))
     observed = holding(named, elsewhere)
-    (desired,) = lower([(one, None)], TERMS, observed, aliases={("a", "orders"): None})
+    (desired,) = lower([(one, None)], SERVER_FACTS, observed, aliases={("a", "orders"): None})
     assert diff(observed, [desired])[0].changes == (RevokePrivilege("a_reader", elsewhere),)

@@ -14,12 +14,12 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.claims import Claim, Kind, Origin, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.desired import ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
-from milvus_rbac.domain.lower import Terms, lower
 from milvus_rbac.domain.state import PasswordVerdict, Role, State, User
 
-TERMS = Terms(superuser=False)
+SERVER_FACTS = ServerFacts(superuser=False)
 EMPTY = State(describes=True)
 NO_SECRET = Refusal(Reason.WAITING_FOR_SECRET, "no Secret")
 
@@ -34,8 +34,8 @@ def user(description: str | None, refusal: Refusal | None = None) -> Claim:
     return Claim(Ref(Kind.USER, "ns", "app", "u"), "app", wanted, "", origin=Origin.CREATED)
 
 
-def plan(claim: Claim, observed: State, terms: Terms = TERMS) -> tuple[Change, ...]:
-    (made,) = guard(diff(observed, lower([(claim, None)], terms, observed)), observed, terms)
+def plan(claim: Claim, observed: State, server: ServerFacts = SERVER_FACTS) -> tuple[Change, ...]:
+    (made,) = guard(diff(observed, lower([(claim, None)], server, observed)), observed, server)
     return made.changes
 
 

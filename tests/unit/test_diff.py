@@ -2,7 +2,6 @@
 
 import pytest
 
-from milvus_rbac.domain.catalogue import companions
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -18,8 +17,9 @@ from milvus_rbac.domain.changes import (
     UpdatePassword,
 )
 from milvus_rbac.domain.claims import Claim, Kind, Ref, WantedRole, WantedUser
+from milvus_rbac.domain.desired import Desired, DesiredRole, DesiredUser
 from milvus_rbac.domain.diff import diff
-from milvus_rbac.domain.lower import Desired, DesiredRole, DesiredUser
+from milvus_rbac.domain.privileges import companions
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 
 

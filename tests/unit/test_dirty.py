@@ -1,6 +1,6 @@
 """Who is looked at first: what goes, then what never was right, then the rest; and nobody waits for ever."""
 
-from milvus_rbac.engine.dirty import AGING, BATCH, Dirty
+from milvus_rbac.controller.dirty import AGING, BATCH, Dirty
 from unit.resources import claimed, entry, user
 
 GONE = entry(user("gone", claimed(), deletionTimestamp="2026-01-02T00:00:00Z"))

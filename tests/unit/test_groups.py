@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from milvus_rbac.domain.catalogue import Level
 from milvus_rbac.domain.changes import (
     AddPrivileges,
     Change,
@@ -20,6 +19,9 @@ from milvus_rbac.domain.changes import (
     RemovePrivileges,
     ReplacePrivileges,
     RevokePrivilege,
+    apply,
+    describe,
+    field_of,
     phase,
     takes,
 )
@@ -35,14 +37,13 @@ from milvus_rbac.domain.claims import (
     WantedRole,
 )
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.desired import ServerFacts, lower
 from milvus_rbac.domain.diff import diff
-from milvus_rbac.domain.effects import apply
 from milvus_rbac.domain.guard import guard
-from milvus_rbac.domain.lower import Terms, lower
 from milvus_rbac.domain.plan import ClaimPlan
-from milvus_rbac.domain.scopes import Vocabulary
+from milvus_rbac.domain.privileges import Level
+from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, Role, State
-from milvus_rbac.domain.wording import describe, field_of
 
 LEVELS = {
     "Search": Level.COLLECTION,
@@ -54,7 +55,9 @@ LEVELS = {
     "ListDatabases": Level.CLUSTER,
 }
 """What a server says of its privileges; `Dream` is one that the catalogue has not heard of."""
-TERMS = Terms(words=Vocabulary(privilege_groups=True, levels=LEVELS, claimed=frozenset({"coming"})))
+SERVER_FACTS = ServerFacts(
+    known_privileges=KnownPrivileges(privilege_groups=True, levels=LEVELS, claimed=frozenset({"coming"}))
+)
 BUILTIN = {"CollectionAdmin": frozenset({"Search", "Query"})}
 
 
@@ -89,10 +92,13 @@ def owned(names: AbstractSet[str]) -> dict[str, Claim]:
 
 
 def plans(
-    *claims: Claim, observed: State, terms: Terms = TERMS, ours: frozenset[str] = frozenset({"reader"})
+    *claims: Claim,
+    observed: State,
+    server: ServerFacts = SERVER_FACTS,
+    ours: frozenset[str] = frozenset({"reader"}),
 ) -> dict[str, ClaimPlan]:
-    desired = lower([(one, one.refusal) for one in claims], terms, observed)
-    made = guard(diff(observed, desired, terms.words), observed, terms, role_owners=owned(ours))
+    desired = lower([(one, one.refusal) for one in claims], server, observed)
+    made = guard(diff(observed, desired, server.known_privileges), observed, server, role_owners=owned(ours))
     return {plan.claim.object_name: plan for plan in made}
 
 
@@ -143,9 +149,9 @@ class TestMembers:
         assert name in made.refusals[0].message
 
     def test_where_nobody_tells_levels_the_catalogue_does(self) -> None:
-        terms = Terms(words=Vocabulary(privilege_groups=True))
-        assert plan(group("ListFileResources"), server(), terms=terms).refusals == ()
-        assert reasons(plan(group("Search", "ShowCollections"), server(), terms=terms)) == [
+        facts = ServerFacts(known_privileges=KnownPrivileges(privilege_groups=True))
+        assert plan(group("ListFileResources"), server(), server=facts).refusals == ()
+        assert reasons(plan(group("Search", "ShowCollections"), server(), server=facts)) == [
             Reason.INVALID_SCOPE
         ]
 
@@ -154,7 +160,7 @@ class TestMembers:
         assert plan(group(*privileges), server()).changes == ()
 
     def test_a_server_without_groups_says_so(self) -> None:
-        made = plan(group("Search"), State(), terms=Terms())
+        made = plan(group("Search"), State(), server=ServerFacts())
         assert (made.changes, reasons(made)) == ((), [Reason.UNSUPPORTED_BY_SERVER])
 
 
@@ -267,7 +273,7 @@ class TestShrinking:
 
     def test_what_is_left_is_remembered_while_the_connection_observes(self) -> None:
         observed = server({"finders": {"Search", "Query"}}, reader={HOLDS_GROUP})
-        made = plan(group("Search", stale={STALE}), observed, terms=replace(TERMS, observe_only=True))
+        made = plan(group("Search", stale={STALE}), observed, server=replace(SERVER_FACTS, observe_only=True))
         assert made.stale == {STALE}
 
     def test_a_role_that_is_gone_has_nothing_to_clear(self) -> None:
@@ -275,9 +281,9 @@ class TestShrinking:
 
     def test_proxies_are_not_told_to_forget_what_stays_in_the_group(self) -> None:
         contested = frozenset({("group", RemovePrivileges("finders", frozenset({"Query"})))})
-        desired = lower([(group("Search"), None)], TERMS, self.OBSERVED)
-        proposals = diff(self.OBSERVED, desired, TERMS.words)
-        (made,) = guard(proposals, self.OBSERVED, TERMS, contested, owned({"reader"}))
+        desired = lower([(group("Search"), None)], SERVER_FACTS, self.OBSERVED)
+        proposals = diff(self.OBSERVED, desired, SERVER_FACTS.known_privileges)
+        (made,) = guard(proposals, self.OBSERVED, SERVER_FACTS, contested, owned({"reader"}))
         assert (made.changes, reasons(made)) == ((), [Reason.CONTESTED])
 
 
@@ -432,8 +438,8 @@ class TestGrants:
         assert made.refusals[0].message.startswith("spec.grants[0]: ")
 
     def test_an_old_server_does_not_wait_for_groups(self) -> None:
-        terms = Terms(words=Vocabulary(claimed=frozenset({"coming"})))
-        made = plan(role(GrantRow(("coming",))), State(roles={"reader": Role()}), terms=terms)
+        server = ServerFacts(known_privileges=KnownPrivileges(claimed=frozenset({"coming"})))
+        made = plan(role(GrantRow(("coming",))), State(roles={"reader": Role()}), server=server)
         assert reasons(made) == [Reason.UNSUPPORTED_BY_SERVER]
 
     @pytest.mark.parametrize(
@@ -458,8 +464,8 @@ class TestGrants:
         assert (made.changes, made.refusals) == ((GrantPrivilege("reader", grant),), ())
 
     def test_a_wildcard_that_locks_users_out_is_refused_where_it_does(self) -> None:
-        terms = Terms(words=replace(TERMS.words, wildcard_breaks=True))
-        made = plan(role(GrantRow((ANY, "All"), "sales")), server(reader=set()), terms=terms)
+        facts = ServerFacts(known_privileges=replace(SERVER_FACTS.known_privileges, wildcard_breaks=True))
+        made = plan(role(GrantRow((ANY, "All"), "sales")), server(reader=set()), server=facts)
         assert reasons(made) == [Reason.UNSUPPORTED_BY_SERVER]
         assert made.changes == (GrantPrivilege("reader", Grant("Global", "All", "sales", ANY)),)
 
@@ -506,10 +512,15 @@ BEFORE = State(roles={"reader": Role(frozenset({HOLDS_GROUP}))}, groups={"finder
         (DropGroup("finders"), Phase.DROP_GROUPS, True, "drop privilege group finders", "", None),
     ],
 )
-def test_every_verb_of_groups_has_its_turn_its_words_and_its_effect(
+def test_every_verb_of_groups_has_its_turn_its_wording_and_its_effect(
     change: Change, turn: Phase, taking: bool, words: str, field: str, members: set[str] | None
 ) -> None:
-    assert (phase(change), takes(change), describe(change), field_of(change)) == (turn, taking, words, field)
+    assert (phase(change), takes(change), describe(change), field_of(change)) == (
+        turn,
+        taking,
+        words,
+        field,
+    )
     after = apply(BEFORE, change)
     assert after.groups.get("finders") == members
     assert after.roles == BEFORE.roles

@@ -20,13 +20,13 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.desired import PasswordUpdate, ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import OBSERVED, SUSPENDED, guard
-from milvus_rbac.domain.lower import PasswordUpdate, Terms, lower
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 
-TERMS = Terms(superuser=True)
+SERVER_FACTS = ServerFacts(superuser=True)
 QUERY = Grant(ObjectType.COLLECTION, "Query", "default", ANY)
 INSERT = Grant(ObjectType.COLLECTION, "Insert", "default", ANY)
 NO_SECRET = Refusal(Reason.WAITING_FOR_SECRET, "No Secret yet.")
@@ -55,16 +55,18 @@ def state(held: set[str] | None = None, verdict: PasswordVerdict = IN_FORCE, **r
 def plan_all(
     *claims: Claim,
     observed: State,
-    terms: Terms = TERMS,
+    server: ServerFacts = SERVER_FACTS,
     contested: frozenset[tuple[str, Change]] = frozenset(),
 ) -> dict[str, ClaimPlan]:
-    proposals = diff(observed, lower([(one, one.refusal) for one in claims], terms))
-    return {plan.claim.ref.uid: plan for plan in guard(proposals, observed, terms, contested)}
+    proposals = diff(observed, lower([(one, one.refusal) for one in claims], server))
+    return {plan.claim.ref.uid: plan for plan in guard(proposals, observed, server, contested)}
 
 
-def plan(one: Claim, observed: State, terms: Terms = TERMS, fought: tuple[Change, ...] = ()) -> ClaimPlan:
+def plan(
+    one: Claim, observed: State, server: ServerFacts = SERVER_FACTS, fought: tuple[Change, ...] = ()
+) -> ClaimPlan:
     contested = frozenset((one.ref.uid, change) for change in fought)
-    return plan_all(one, observed=observed, terms=terms, contested=contested)[one.ref.uid]
+    return plan_all(one, observed=observed, server=server, contested=contested)[one.ref.uid]
 
 
 def reasons(one: ClaimPlan) -> list[Reason]:
@@ -182,8 +184,8 @@ def test_with_never_nothing_is_taken_over_even_if_it_is_as_wanted(claim: Claim) 
 
 @pytest.mark.parametrize("adoption", Adoption)
 def test_with_authorization_off_nothing_is_taken_over(adoption: Adoption) -> None:
-    terms = replace(TERMS, authorization=False)
-    one = plan(user(adoption=adoption), state(set(), UNKNOWN), terms)
+    server = replace(SERVER_FACTS, authorization=False)
+    one = plan(user(adoption=adoption), state(set(), UNKNOWN), server)
     assert (one.changes, one.origin, reasons(one)) == ((), None, [Reason.CONFLICT])
     assert "common.security.authorizationEnabled" in one.refusals[0].message
 
@@ -256,8 +258,8 @@ def test_of_what_is_gone_nothing_is_left(claim: Claim) -> None:
 
 def test_who_lost_the_name_to_another_drops_nothing_when_it_goes() -> None:
     observed = state(set())
-    (proposal,) = diff(observed, lower([(user(deleting=True), TAKEN)], TERMS))
-    (one,) = guard([proposal], observed, TERMS)
+    (proposal,) = diff(observed, lower([(user(deleting=True), TAKEN)], SERVER_FACTS))
+    (one,) = guard([proposal], observed, SERVER_FACTS)
     assert (one.changes, one.left_behind) == ((), False)
 
 
@@ -301,7 +303,7 @@ class TestExpiry:
     def test_while_observing_it_is_only_said(
         self, observed: State, withheld: tuple[Change, ...], said: list[Reason]
     ) -> None:
-        one = plan(user(expired=True, origin=CREATED), observed, replace(TERMS, observe_only=True))
+        one = plan(user(expired=True, origin=CREATED), observed, replace(SERVER_FACTS, observe_only=True))
         assert (one.changes, one.withheld, reasons(one)) == ((), withheld, said)
 
     def test_whoever_does_not_own_the_name_hears_that(self) -> None:
@@ -355,8 +357,8 @@ def test_a_role_whose_creation_is_withheld_is_not_there_for_bindings() -> None:
 
 
 def test_in_place_a_user_is_never_created_again_and_the_three_ways_out_are_said() -> None:
-    terms = replace(TERMS, superuser=False, password_update=PasswordUpdate.IN_PLACE)
-    one = plan(user(origin=CREATED), state({"writer"}, REFUSED, writer=set()), terms)
+    server = replace(SERVER_FACTS, superuser=False, password_update=PasswordUpdate.IN_PLACE)
+    one = plan(user(origin=CREATED), state({"writer"}, REFUSED, writer=set()), server)
     assert one.changes == (UnbindRole("app", "writer"),)
     assert one.withheld == (RecreateUser("app", frozenset()),)
     assert reasons(one) == [Reason.OLD_PASSWORD_UNKNOWN]
@@ -367,15 +369,15 @@ def test_in_place_a_user_is_never_created_again_and_the_three_ways_out_are_said(
 
 
 def test_in_place_a_password_is_changed_where_that_can_be() -> None:
-    terms = replace(TERMS, password_update=PasswordUpdate.IN_PLACE)
-    assert [type(one) for one in plan(user(origin=CREATED), state(set(), REFUSED), terms).changes] == [
+    server = replace(SERVER_FACTS, password_update=PasswordUpdate.IN_PLACE)
+    assert [type(one) for one in plan(user(origin=CREATED), state(set(), REFUSED), server).changes] == [
         UpdatePassword
     ]
 
 
 def test_who_is_created_again_is_not_unbound_from_what_it_has_lost() -> None:
     observed = state({"reader", "writer"}, REFUSED, reader=set(), writer=set())
-    one = plan(user("reader", origin=CREATED), observed, replace(TERMS, superuser=False))
+    one = plan(user("reader", origin=CREATED), observed, replace(SERVER_FACTS, superuser=False))
     assert one.changes == (RecreateUser("app", frozenset({"reader"})),)
     assert (one.withheld, one.refusals) == ((), ())
 
@@ -403,7 +405,7 @@ def test_an_invalid_row_holds_no_revocation_back() -> None:
 
 # --- standing still
 
-OBSERVE = replace(TERMS, observe_only=True)
+OBSERVE = replace(SERVER_FACTS, observe_only=True)
 
 
 def test_who_is_suspended_is_left_as_it_is_and_says_so() -> None:
@@ -462,7 +464,7 @@ def test_an_observed_plan_holds_what_would_be_done_and_nothing_else(
 
 
 def test_an_observed_role_counts_as_made_for_an_observed_user() -> None:
-    plans = plan_all(user("reader"), role(), observed=state(), terms=OBSERVE)
+    plans = plan_all(user("reader"), role(), observed=state(), server=OBSERVE)
     assert plans["user"].withheld == (CreateUser("app"), BindRole("app", "reader"))
     assert plans["user"].refusals == plans["role"].refusals == (OBSERVED,)
 

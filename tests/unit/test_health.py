@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from milvus_rbac.__main__ import STARTING, _find_dead_watch
+from milvus_rbac.cli.run import STARTING, _find_dead_watch
 
 WATCHES = (
     "watcher for secrets.v1@team-a",

@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
+from milvus_rbac.controller.vault import PREVIOUS_KEY, read_key, read_password
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.passwords import check
-from milvus_rbac.engine.vault import PREVIOUS_KEY, read_key, read_password
 from milvus_rbac.milvus.port import Password
 
 

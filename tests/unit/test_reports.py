@@ -4,6 +4,19 @@ from typing import Any
 
 import pytest
 
+from milvus_rbac.controller.claiming import claim_of
+from milvus_rbac.controller.entry import Entry
+from milvus_rbac.controller.news import News
+from milvus_rbac.controller.performing import Outcome
+from milvus_rbac.controller.reports import (
+    MOST_GRANTS,
+    MOST_PLAN_LINES,
+    Report,
+    pending_report,
+    report,
+    should_retry,
+)
+from milvus_rbac.controller.round import Result
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -17,24 +30,11 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.claims import Claim, Origin, SecretVersion, WantedUser, stale_of
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.guard import OBSERVED, SUSPENDED
-from milvus_rbac.domain.lower import Terms
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
-from milvus_rbac.engine.claiming import claim_of
-from milvus_rbac.engine.entry import Entry
-from milvus_rbac.engine.news import News
-from milvus_rbac.engine.performing import Outcome
-from milvus_rbac.engine.reports import (
-    MOST_GRANTS,
-    MOST_PLAN_LINES,
-    Report,
-    pending_report,
-    report,
-    should_retry,
-)
-from milvus_rbac.engine.round import Result
-from milvus_rbac.errors import (
+from milvus_rbac.milvus.errors import (
     AlreadyExists,
     InternalError,
     MilvusRbacError,
@@ -44,9 +44,9 @@ from milvus_rbac.errors import (
 )
 from unit.resources import HERE, Json, body, claimed, entry, role, user
 
-TERMS = Terms()
-OBSERVE = Terms(observe_only=True)
-OPEN = Terms(authorization=False)
+SERVER_FACTS = ServerFacts()
+OBSERVE = ServerFacts(observe_only=True)
+OPEN = ServerFacts(authorization=False)
 QUERY = Grant(ObjectType.COLLECTION, "Query", "default", ANY)
 VERSION = SecretVersion("s", "8")
 CONFLICT = Refusal(Reason.CONFLICT, "Taken.")
@@ -69,14 +69,14 @@ def tell(
     observed: State,
     *,
     outcome: Outcome | None = None,
-    terms: Terms = TERMS,
+    server: ServerFacts = SERVER_FACTS,
     password_refusal: Refusal | None = None,
     **plan: Any,
 ) -> Report:
     """Report on a resource whose object is ours, unless `plan` says otherwise."""
     one = entry(body)
     made = ClaimPlan(claim(one, password_refusal), **({"origin": Origin.CREATED} | plan))
-    return report(one, made, Result(observed, (made,), outcome or Outcome()), terms, HERE)
+    return report(one, made, Result(observed, (made,), outcome or Outcome()), server, HERE)
 
 
 def done(*changes: Change, uid: str = "uid-app") -> Outcome:
@@ -212,13 +212,15 @@ class TestReady:
         assert said(foreign)["Ready"] == ("False", "Conflict")
 
     def test_with_authorization_off_no_user_is_ready_but_roles_are(self) -> None:
-        one = tell(user(), held(verdict=UNKNOWN), terms=OPEN)
+        one = tell(user(), held(verdict=UNKNOWN), server=OPEN)
         assert said(one) == {
             "Ready": ("False", "AuthorizationOff"),
             "Stalled": ("True", "AuthorizationOff"),
             "PasswordSynced": ("False", "AuthorizationOff"),
         }
-        assert said(tell(role(), State(roles={"reader": Role()}), terms=OPEN)) == {"Ready": ("True", "Ready")}
+        assert said(tell(role(), State(roles={"reader": Role()}), server=OPEN)) == {
+            "Ready": ("True", "Ready")
+        }
 
     @pytest.mark.parametrize(
         ("refusals", "waits", "reason"),
@@ -276,7 +278,7 @@ class TestObserve:
         one = tell(
             user(),
             held("a"),
-            terms=OBSERVE,
+            server=OBSERVE,
             withheld=(BindRole("app", "b"), UPDATE),
             refusals=(OBSERVED,),
             origin=None,
@@ -287,13 +289,13 @@ class TestObserve:
         assert one.status["roles"] == ["a"]
 
     def test_without_drift_there_is_no_plan(self) -> None:
-        one = tell(role(), State(roles={"reader": Role()}), terms=OBSERVE)
+        one = tell(role(), State(roles={"reader": Role()}), server=OBSERVE)
         assert "plan" not in one.status
         assert said(one) == {"Ready": ("True", "Ready"), "Drifted": ("False", "Observed")}
 
     def test_a_long_plan_is_cut(self) -> None:
         changes = tuple(BindRole("app", f"r{number}") for number in range(MOST_PLAN_LINES + 1))
-        one = tell(user(), held(), terms=OBSERVE, withheld=changes, refusals=(OBSERVED,))
+        one = tell(user(), held(), server=OBSERVE, withheld=changes, refusals=(OBSERVED,))
         assert len(one.status["plan"]) == MOST_PLAN_LINES
         drifted = next(condition for condition in one.conditions if condition.type == "Drifted")
         assert drifted.message.startswith(f"{MOST_PLAN_LINES + 1} ")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from milvus_rbac.controller.entry import read_entry
+from milvus_rbac.controller.store import Store
 from milvus_rbac.domain.claims import SecretVersion
-from milvus_rbac.engine.entry import read_entry
-from milvus_rbac.engine.store import Store
 from unit.resources import Json, claimed, connection, role, user
 
 GOING = "2026-01-02T00:00:00Z"

@@ -3,10 +3,12 @@
 A new verb is a class here; mypy then names every place that must learn it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
-from milvus_rbac.domain.state import Grant
+from milvus_rbac.domain.privileges import companions
+from milvus_rbac.domain.state import Grant, PasswordVerdict, Role, State, User
 
 
 class PasswordMeans(StrEnum):
@@ -259,3 +261,149 @@ def takes(change: Change) -> bool:
             return True
         case ClearProxies() | DropUser() | DropRole() | DropGroup():
             return True
+
+
+def apply(state: State, change: Change, *, with_companions: bool = False) -> State:
+    """Say what a Milvus holds after it carried out the change.
+
+    `with_companions` says that Load and Flush are given and taken with theirs, as by Milvus 2.3.6 and later.
+    """
+    match change:
+        case CreateGroup(group):
+            return _with_group(state, group, frozenset())
+        case AddPrivileges(group, privileges):
+            return _with_group(state, group, state.groups[group] | privileges)
+        case RemovePrivileges(group, privileges):
+            return _with_group(state, group, state.groups[group] - privileges)
+        case ReplacePrivileges(group, removed, added):
+            return _with_group(state, group, (state.groups[group] - removed) | added)
+        case DropGroup(group):
+            kept = {name: held for name, held in state.groups.items() if name != group}
+            return replace(state, groups=kept)
+        case CreateRole(role):
+            return _with_role(state, role, frozenset())
+        case GrantPrivilege(role, grant):
+            along = companions({grant}) if with_companions else frozenset()
+            return _with_role(state, role, _grants(state, role) | {grant} | along)
+        case RevokePrivilege(role, grant, give_again):
+            along = companions({grant}) if with_companions else frozenset()
+            return _with_role(state, role, (_grants(state, role) - {grant} - along) | give_again)
+        case ClearProxies():
+            return state  # what it takes is not in the store
+        case CreateUser(user):
+            return _with_user(state, user, User(password=PasswordVerdict.IN_FORCE))
+        case UpdatePassword(user):
+            return _with_user(
+                state, user, replace(state.users[user], password=PasswordVerdict.IN_FORCE, hash_digest="")
+            )
+        case RecreateUser(user, roles):
+            return _with_user(state, user, User(roles, PasswordVerdict.IN_FORCE))
+        case BindRole(user, role):
+            return _with_user(state, user, replace(state.users[user], roles=state.users[user].roles | {role}))
+        case DescribeUser(user, description):
+            return _with_user(state, user, replace(state.users[user], description=description))
+        case DescribeRole(role, description):
+            described = replace(state.roles[role], description=description)
+            return replace(state, roles={**state.roles, role: described})
+        case UnbindRole(user, role):
+            return _with_user(state, user, replace(state.users[user], roles=state.users[user].roles - {role}))
+        case DropUser(user):
+            return replace(state, users={name: held for name, held in state.users.items() if name != user})
+        case DropRole(role):
+            return replace(
+                state,
+                users={name: replace(held, roles=held.roles - {role}) for name, held in state.users.items()},
+                roles={name: held for name, held in state.roles.items() if name != role},
+            )
+
+
+def apply_all(state: State, changes: Iterable[Change], *, with_companions: bool = False) -> State:
+    """Apply changes one after the other."""
+    for change in changes:
+        state = apply(state, change, with_companions=with_companions)
+    return state
+
+
+def _grants(state: State, role: str) -> frozenset[Grant]:
+    return state.roles[role].grants or frozenset()
+
+
+def _with_role(state: State, role: str, grants: frozenset[Grant]) -> State:
+    description = state.roles[role].description if role in state.roles else ""
+    return replace(state, roles={**state.roles, role: Role(grants, description)})
+
+
+def _with_user(state: State, name: str, user: User) -> State:
+    return replace(state, users={**state.users, name: user})
+
+
+def _with_group(state: State, group: str, privileges: frozenset[str]) -> State:
+    return replace(state, groups={**state.groups, group: privileges})
+
+
+def describe(change: Change) -> str:
+    """Say a change in the words of a plan; the subject is the resource's own user or role."""
+    match change:
+        case CreateGroup(group):
+            return f"create privilege group {group}"
+        case AddPrivileges(group, privileges):
+            return f"add {_listed(privileges)} to privilege group {group}"
+        case ReplacePrivileges(group, removed, added):
+            return f"replace {_listed(removed)} in privilege group {group} by {_listed(added)}"
+        case CreateRole(role):
+            return f"create role {role}"
+        case GrantPrivilege(role, grant):
+            return f"grant {grant} to role {role}"
+        case CreateUser(user):
+            return f"create user {user}"
+        case UpdatePassword(user):
+            return f"update the password of user {user}"
+        case RecreateUser(user):
+            return f"drop and re-create user {user} to change its password"
+        case BindRole(user, role):
+            return f"bind role {role} to user {user}"
+        case DescribeUser(user):
+            return f"describe user {user}"
+        case DescribeRole(role):
+            return f"describe role {role}"
+        case UnbindRole(user, role):
+            return f"unbind role {role} from user {user}"
+        case RevokePrivilege(role, grant):
+            return f"revoke {grant} from role {role}"
+        case RemovePrivileges(group, privileges):
+            return f"remove {_listed(privileges)} from privilege group {group}"
+        case ClearProxies(role, grant):
+            return f"take {grant} from role {role} in the proxies"
+        case DropUser(user):
+            return f"drop user {user}"
+        case DropRole(role):
+            return f"drop role {role}"
+        case DropGroup(group):
+            return f"drop privilege group {group}"
+
+
+def field_of(change: Change) -> str:
+    """Say which field of a resource asks for the change; nothing for those that its deletion asks for."""
+    match change:
+        case CreateGroup():
+            return "spec.groupName"
+        case AddPrivileges() | ReplacePrivileges() | RemovePrivileges() | ClearProxies():
+            return "spec.privileges"
+        case CreateRole():
+            return "spec.roleName"
+        case GrantPrivilege() | RevokePrivilege():
+            return "spec.grants"
+        case CreateUser():
+            return "spec.userName"
+        case UpdatePassword() | RecreateUser():
+            return "spec.passwordSecretRef"
+        case BindRole() | UnbindRole():
+            return "spec.roles"
+        case DescribeUser() | DescribeRole():
+            return "spec.description"
+        case DropUser() | DropRole() | DropGroup():
+            return ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

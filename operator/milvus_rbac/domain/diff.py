@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from milvus_rbac.domain import catalogue
+from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import (
     AddPrivileges,
     BindRole,
@@ -41,8 +41,8 @@ from milvus_rbac.domain.changes import (
     UpdatePassword,
 )
 from milvus_rbac.domain.claims import Kind, StaleGrant, stale_of
-from milvus_rbac.domain.lower import Desired, DesiredGroup, DesiredRole, DesiredUser
-from milvus_rbac.domain.scopes import Vocabulary
+from milvus_rbac.domain.desired import Desired, DesiredGroup, DesiredRole, DesiredUser
+from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, ObjectType, PasswordVerdict, State
 
 
@@ -59,19 +59,19 @@ class Proposal:
 def diff(
     observed: State,
     desired: Sequence[Desired],
-    words: Vocabulary | None = None,
+    known_privileges: KnownPrivileges | None = None,
 ) -> tuple[Proposal, ...]:
     """Propose, claim by claim, the changes from observed to desired. Their order is that of the names.
 
     Args:
         observed: what the server holds.
         desired: what it is to hold.
-        words: the server's privileges; needed for groups only.
+        known_privileges: the server's privileges; needed for groups only.
     """
     wanted = {
         one.claim.object_name: one.state.grants for one in desired if isinstance(one.state, DesiredRole)
     }
-    groups = _GroupDiff(observed, words or Vocabulary(), wanted)
+    groups = _GroupDiff(observed, known_privileges or KnownPrivileges(), wanted)
     return tuple(
         groups.proposal(one)
         if one.claim.ref.kind is Kind.GROUP
@@ -106,8 +106,8 @@ def _role_changes(observed: State, name: str, desired: DesiredRole) -> Iterator[
         yield GrantPrivilege(name, grant)
     # A companion comes with its leader and is no drift. Without the leader it is taken by a call of its own, because
     # servers before 2.3.6 leave it.
-    for grant in sorted(held - wanted - catalogue.companions(wanted)):
-        yield RevokePrivilege(name, grant, give_again=catalogue.companions({grant}) & wanted)
+    for grant in sorted(held - wanted - privileges.companions(wanted)):
+        yield RevokePrivilege(name, grant, give_again=privileges.companions({grant}) & wanted)
 
 
 def _role_removal(observed: State, name: str) -> Iterator[Change]:
@@ -148,7 +148,7 @@ class _GroupDiff:
     """Compares privilege groups: what one loses must be taken from the roles that hold it too."""
 
     observed: State
-    words: Vocabulary
+    known_privileges: KnownPrivileges
     wanted: Mapping[str, frozenset[Grant]]
     """What the roles of this round are to have, by name."""
 
@@ -172,7 +172,9 @@ class _GroupDiff:
         return Proposal(desired, (*changes, *self._clearing(stale)), stale)
 
     def _changes_level(self, held: frozenset[str], wanted: frozenset[str]) -> bool:
-        levels = {self.words.level_of(name) for name in held} | {self.words.level_of(name) for name in wanted}
+        levels = {self.known_privileges.level_of(name) for name in held} | {
+            self.known_privileges.level_of(name) for name in wanted
+        }
         return bool(held) and len(levels) > 1
 
     def _left_with_holders(self, group: str, privileges: AbstractSet[str]) -> frozenset[StaleGrant]:
@@ -207,5 +209,5 @@ def _place(grant: Grant) -> tuple[str, str]:
 
 def stored_type(privilege: str) -> str:
     """Say under which type a server with privilege groups keeps a grant of the name."""
-    row = catalogue.find(privilege)
+    row = privileges.find(privilege)
     return row.object_type if row else ObjectType.GLOBAL

@@ -1,9 +1,11 @@
 """Withhold what must not be done, each time with the reason. A guard takes changes away; it never adds one."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import (
     AddPrivileges,
     BindRole,
@@ -19,27 +21,132 @@ from milvus_rbac.domain.changes import (
     GrantPrivilege,
     RecreateUser,
     RemovePrivileges,
+    ReplacePrivileges,
     RevokePrivilege,
     UnbindRole,
     UpdatePassword,
     takes,
 )
-from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin, stale_of
-from milvus_rbac.domain.clearing import settle_clearings
+from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin, WantedUser, stale_of
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.desired import PasswordUpdate, ServerFacts, may_hold
 from milvus_rbac.domain.diff import Proposal
-from milvus_rbac.domain.lower import Terms
-from milvus_rbac.domain.permits import may_hold
 from milvus_rbac.domain.plan import ClaimPlan
-from milvus_rbac.domain.rules import RULES, Facts, group_is_free
 from milvus_rbac.domain.scopes import unreadable
+from milvus_rbac.domain.stale_grants import settle_clearings
 from milvus_rbac.domain.state import PasswordVerdict, State
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules may look at."""
+
+    claim: Claim
+    observed: State
+    server: ServerFacts
+    contested: frozenset[tuple[str, Change]]
+    roles: AbstractSet[str]
+    """The roles that are there when it comes to bindings."""
+    filled: AbstractSet[str]
+    """The privilege groups that are there with something in them when it comes to grants."""
+    holders: Mapping[str, AbstractSet[str]]
+    """Privilege group to the roles that hold it when it comes to drops."""
+    owned_roles: AbstractSet[tuple[str, str]]
+    """(namespace, role) of the roles that resources own when it comes to bindings."""
+
+
+Rule = Callable[[Change, Facts], Refusal | None]
+
+
+def _password_at_hand(change: Change, facts: Facts) -> Refusal | None:
+    if isinstance(change, CreateUser | UpdatePassword | RecreateUser) and isinstance(
+        facts.claim.wanted, WantedUser
+    ):
+        # Said already, by the claim itself: it is a fact about the Secret.
+        return facts.claim.wanted.password_refusal
+    return None
+
+
+def _role_is_there(change: Change, facts: Facts) -> Refusal | None:
+    if isinstance(change, BindRole) and change.role not in facts.roles:
+        message = f"spec.roles: Milvus has no role {change.role} yet; it is bound as soon as there is one."
+        return Refusal(Reason.WAITING_FOR_ROLE, message)
+    return None
+
+
+def _role_is_permitted(change: Change, facts: Facts) -> Refusal | None:
+    """A role that its namespace only claims may be one that it does not get: somebody's, which exists already."""
+    claim = facts.claim
+    if not isinstance(change, BindRole) or claim.permit is None or change.role in claim.permit.roles:
+        return None
+    if (claim.ref.namespace, change.role) in facts.owned_roles:
+        return None
+    message = f"spec.roles: no MilvusRole of this namespace owns {change.role} yet; it is bound as soon as one does."
+    return Refusal(Reason.WAITING_FOR_ROLE, message)
+
+
+def _group_is_filled(change: Change, facts: Facts) -> Refusal | None:
+    if not isinstance(change, GrantPrivilege) or privileges.find(change.grant.privilege) is not None:
+        return None
+    name, known_privileges = change.grant.privilege, facts.server.known_privileges
+    if name in facts.filled or (name in known_privileges.levels and name not in known_privileges.claimed):
+        return None
+    message = f"spec.grants: the privilege group {name} is not in Milvus yet; it is granted as soon as it is there and filled."
+    return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
+
+
+def group_is_free(change: Change, facts: Facts) -> Refusal | None:
+    """Say who holds a group that would be dropped, or whose level would change: there would be a gap in what they hold."""
+    if not isinstance(change, DropGroup | ReplacePrivileges) or not facts.holders.get(change.group):
+        return None
+    roles = ", ".join(sorted(facts.holders[change.group]))
+    advice = (
+        "spec.privileges: the new privileges are of another level than those in the group"
+        if isinstance(change, ReplacePrivileges)
+        else "Milvus drops no privilege group that is held"
+    )
+    return Refusal(
+        Reason.IN_USE,
+        f"{advice}, and these roles hold {change.group}: {roles}. Take it out of their grants first.",
+    )
+
+
+def _password_in_place(change: Change, facts: Facts) -> Refusal | None:
+    if isinstance(change, RecreateUser) and facts.server.password_update is PasswordUpdate.IN_PLACE:
+        return Refusal(
+            Reason.OLD_PASSWORD_UNKNOWN,
+            f"The password of {change.user} is neither the Secret's nor one known to be in force before. Add the old one "
+            "to the Secret as previous-password, or list the operator's account in common.security.superUsers, or set "
+            "passwordUpdate: Auto on the MilvusConnection to let the user be dropped and created again.",
+        )
+    return None
+
+
+def _nobody_undoes_it(change: Change, facts: Facts) -> Refusal | None:
+    if (facts.claim.ref.uid, change) in facts.contested:
+        return Refusal(
+            Reason.CONTESTED,
+            "Somebody keeps undoing what this resource asks for (another operator, cluster or script); it is left alone "
+            "for now. Find who writes to this Milvus, then set the annotation rbac.milvus.io/reconcile-at.",
+        )
+    return None
+
+
+RULES: tuple[Rule, ...] = (
+    _password_at_hand,  # no password, no user
+    _role_is_there,  # a binding waits for its role
+    _role_is_permitted,  # and outside the connection's namespace, for its being theirs
+    _group_is_filled,  # a grant waits for its group
+    group_is_free,  # no gap in what others hold
+    _password_in_place,  # passwordUpdate: InPlace never drops
+    _nobody_undoes_it,  # stop quarrelling
+)
 
 
 def guard(
     proposals: Sequence[Proposal],
     observed: State,
-    terms: Terms,
+    server: ServerFacts,
     contested: frozenset[tuple[str, Change]] = frozenset(),
     role_owners: Mapping[str, Claim] = MappingProxyType({}),
 ) -> tuple[ClaimPlan, ...]:
@@ -48,7 +155,7 @@ def guard(
     Args:
         proposals: what would make the server agree with each claim.
         observed: what the server holds.
-        terms: what is known about the server and agreed with its owner.
+        server: what is known about the server and agreed with its owner.
         contested: (claim uid, change) pairs that somebody else keeps undoing.
         role_owners: by role, the claim that owns it, of this round or not: what a group loses is taken from roles of ours
             only, and users of other namespaces hold their own.
@@ -61,9 +168,11 @@ def guard(
     }
     plans = []
     for proposal in sorted(proposals, key=_turn):
-        facts = Facts(proposal.desired.claim, observed, terms, contested, roles, filled, holders, owned_roles)
+        facts = Facts(
+            proposal.desired.claim, observed, server, contested, roles, filled, holders, owned_roles
+        )
         plan = _guard_claim(proposal, facts)
-        coming = plan.withheld if terms.observe_only else plan.changes
+        coming = plan.withheld if server.observe_only else plan.changes
         roles.update(change.role for change in coming if isinstance(change, CreateRole))
         filled.update(change.group for change in coming if isinstance(change, AddPrivileges))
         _let_go(holders, coming)
@@ -126,7 +235,7 @@ def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
             else ClaimPlan(claim, (), (), desired.refusals, claim.origin, stale=stale_of(claim))
         )
     # Withheld while observing is what would be done: nothing of these.
-    halted = () if facts.terms.observe_only else proposal.changes
+    halted = () if facts.server.observe_only else proposal.changes
     if claim.suspended:
         return _guard_suspended(proposal, halted, facts)
     conflict = _adoption_refusal(proposal, facts) if is_there and not claim.is_ours else None
@@ -145,13 +254,15 @@ def _guard_suspended(proposal: Proposal, halted: tuple[Change, ...], facts: Fact
 
 def _may_keep(change: Change, facts: Facts) -> bool:
     """Tell whether what a change would take is permitted all the same."""
-    given, terms = facts.claim.permit, facts.terms
+    given, server = facts.claim.permit, facts.server
     match change:
         case _ if given is None:
             return True
         case RevokePrivilege(_, grant):
-            words = replace(terms.words, groups=facts.observed.groups)
-            return may_hold(given, grant, words, databases_are_boundaries=terms.databases_are_boundaries)
+            known_privileges = replace(server.known_privileges, groups=facts.observed.groups)
+            return may_hold(
+                given, grant, known_privileges, databases_are_boundaries=server.databases_are_boundaries
+            )
         case UnbindRole(_, role):
             is_own = (facts.claim.ref.namespace, role) in facts.owned_roles
             return facts.claim.is_permitted and (role in given.roles or is_own)
@@ -163,7 +274,7 @@ def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPla
     claim = facts.claim
     kept, withheld, refusals = _sift(proposal.changes, facts)
     said = (*proposal.desired.refusals, *refusals)
-    if facts.terms.observe_only:
+    if facts.server.observe_only:
         # To observe what is as it should be is to be ready; nothing becomes ours by being looked at.
         said = (*said, OBSERVED) if kept else said
         return ClaimPlan(claim, (), kept, said, claim.origin, stale=stale_of(claim))
@@ -175,8 +286,8 @@ def _guard_deletion(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPl
     claim = facts.claim
     if claim.heir or (proposal.desired.refusals and not claim.retain):
         return ClaimPlan(claim)  # another resource has it
-    if claim.retain or (claim.suspended and claim.is_permitted) or facts.terms.observe_only:
-        halted = () if facts.terms.observe_only or not claim.is_ours else proposal.changes
+    if claim.retain or (claim.suspended and claim.is_permitted) or facts.server.observe_only:
+        halted = () if facts.server.observe_only or not claim.is_ours else proposal.changes
         taken = tuple(change for change in halted if not _may_keep(change, facts))
         return ClaimPlan(claim, taken, left_behind=is_there and claim.is_ours)
     if not is_there or claim.may_drop or _is_proven(facts):
@@ -192,7 +303,7 @@ def _guard_unreadable(proposal: Proposal, facts: Facts) -> ClaimPlan:
     claim, refusals = facts.claim, proposal.desired.refusals
     if not claim.deleting:
         return ClaimPlan(claim, (), (), refusals, claim.origin, stale=stale_of(claim))
-    keeps = refusals or claim.retain or claim.suspended or facts.terms.observe_only
+    keeps = refusals or claim.retain or claim.suspended or facts.server.observe_only
     if keeps or not claim.may_drop:
         return ClaimPlan(claim, left_behind=claim.is_ours)
     return ClaimPlan(claim, (), (DropGroup(claim.object_name),), (unreadable("spec.groupName"),))
@@ -205,7 +316,7 @@ def _guard_expiry(proposal: Proposal, facts: Facts) -> ClaimPlan:
         return ClaimPlan(claim, refusals=(EXPIRED,))
     if claim.suspended:
         return ClaimPlan(claim, (), proposal.changes, (SUSPENDED,), claim.origin)
-    if facts.terms.observe_only:
+    if facts.server.observe_only:
         said = (EXPIRED, OBSERVED) if proposal.changes else (EXPIRED,)
         return ClaimPlan(claim, (), proposal.changes, said, claim.origin)
     return ClaimPlan(claim, proposal.changes, (), (EXPIRED,), claim.origin)
@@ -256,7 +367,7 @@ def _adoption_refusal(proposal: Proposal, facts: Facts) -> Refusal | None:
     there = (
         f"The {claim.ref.kind.noun} {claim.object_name} exists in Milvus and was not made by this resource"
     )
-    if not facts.terms.authorization:
+    if not facts.server.authorization:
         message = f"{there}; with authorization off nothing can be taken over: turn common.security.authorizationEnabled on."
         return Refusal(Reason.CONFLICT, message)
     if not claim.may_adopt:

@@ -7,15 +7,15 @@ then not enforce (a cluster privilege on a database does nothing on 3.0).
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from milvus_rbac.domain import catalogue
-from milvus_rbac.domain.catalogue import Level, Privilege
+from milvus_rbac.domain import privileges
 from milvus_rbac.domain.claims import GrantRow
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.privileges import Level, Privilege
 from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, Grant, ObjectType, Place
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class KnownPrivileges:
     """Which names a server takes in a grant, and what they mean there."""
 
     privilege_groups: bool = False
@@ -36,7 +36,7 @@ class Vocabulary:
 
     def level_of(self, name: str) -> Level | None:
         """Say how wide a name reaches; None for what has no level, or not one."""
-        row = catalogue.find(name)
+        row = privileges.find(name)
         if row is None and name in self.groups:
             levels = {self.level_of(member) for member in self.groups[name]}
             return levels.pop() if len(levels) == 1 else None
@@ -45,18 +45,18 @@ class Vocabulary:
         return row.level if row else None
 
 
-def check_member(name: str, words: Vocabulary) -> Refusal | None:
+def check_member(name: str, known_privileges: KnownPrivileges) -> Refusal | None:
     """Say why a privilege can't be in a group of somebody's own."""
-    where, row = "spec.privileges", catalogue.find(name)
+    where, row = "spec.privileges", privileges.find(name)
     if row is not None and (row.group or row.everything):
         advice = f"{name} stands for other privileges, which no group takes: name them one by one"
         return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}.")
-    if row is None and name in words.groups.keys() | words.claimed:
+    if row is None and name in known_privileges.groups.keys() | known_privileges.claimed:
         advice = f"{name} is a privilege group, and Milvus takes no group in a group: name what it holds"
         return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}.")
-    if row is None and name not in words.levels:
+    if row is None and name not in known_privileges.levels:
         return _unknown(name, where)
-    if words.levels and name not in words.levels:
+    if known_privileges.levels and name not in known_privileges.levels:
         return Refusal(
             Reason.UNSUPPORTED_BY_SERVER,
             f"{where}: this Milvus takes {name} in no group; grant it by itself, or take it out.",
@@ -64,23 +64,25 @@ def check_member(name: str, words: Vocabulary) -> Refusal | None:
     return None
 
 
-def check(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+def check(name: str, row: GrantRow, where: str, known_privileges: KnownPrivileges) -> Refusal | None:
     """Say why a name can't be granted the way its row says."""
-    privilege = catalogue.find(name)
+    privilege = privileges.find(name)
     if privilege is not None:
-        refusal = _check_server(privilege, where, words) or _check_known(privilege, row, where, words)
+        refusal = _check_server(privilege, where, known_privileges) or _check_known(
+            privilege, row, where, known_privileges
+        )
     else:
-        refusal = _check_unlisted(name, row, where, words)
-    return refusal or _check_aliases(row, where, words)
+        refusal = _check_unlisted(name, row, where, known_privileges)
+    return refusal or _check_aliases(row, where, known_privileges)
 
 
-def _check_aliases(row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+def _check_aliases(row: GrantRow, where: str, known_privileges: KnownPrivileges) -> Refusal | None:
     places = ((row.database or DEFAULT_DATABASE, collection) for collection in row.collections)
     unread = next(
         (
             name
             for place, name in zip(places, row.collections, strict=True)
-            if words.aliases.get(place, "") is None
+            if known_privileges.aliases.get(place, "") is None
         ),
         None,
     )
@@ -93,27 +95,29 @@ def _check_aliases(row: GrantRow, where: str, words: Vocabulary) -> Refusal | No
     return Refusal(Reason.MISSING_PRIVILEGES, message)
 
 
-def _check_unlisted(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+def _check_unlisted(
+    name: str, row: GrantRow, where: str, known_privileges: KnownPrivileges
+) -> Refusal | None:
     """Say why a name that the catalogue lacks can't be granted: a group of somebody's own, or a newer server's privilege."""
-    if not words.privilege_groups and name in words.claimed:
+    if not known_privileges.privilege_groups and name in known_privileges.claimed:
         message = f"{where}: {name} is a privilege group, which needs Milvus 2.4.18 or newer; name single privileges instead."
         return Refusal(Reason.UNSUPPORTED_BY_SERVER, message)
-    if words.groups_unreadable and name not in words.levels:
+    if known_privileges.groups_unreadable and name not in known_privileges.levels:
         return unreadable(where)
-    if name in words.groups:
-        return _check_group(name, row, where, words)
-    if name in words.claimed:
+    if name in known_privileges.groups:
+        return _check_group(name, row, where, known_privileges)
+    if name in known_privileges.claimed:
         message = f"{where}: the privilege group {name} is not in Milvus yet; it is granted as soon as it is."
         return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
-    if name in words.levels:
+    if name in known_privileges.levels:
         # A newer server than the catalogue: what it knows and we do not passes through.
-        return _check_scope(name, words.levels[name], row, where)
+        return _check_scope(name, known_privileges.levels[name], row, where)
     return _unknown(name, where)
 
 
-def expand(name: str, row: GrantRow, words: Vocabulary) -> Iterator[Grant]:
+def expand(name: str, row: GrantRow, known_privileges: KnownPrivileges) -> Iterator[Grant]:
     """Give the grants that a name means in its row, as the server stores them; `check` has found nothing wrong."""
-    privilege, level = catalogue.find(name), words.level_of(name)
+    privilege, level = privileges.find(name), known_privileges.level_of(name)
     # Groups are kept as Global. So is, for comparing, what the catalogue does not know: V2 asks for no type.
     object_type = privilege.object_type if privilege else ObjectType.GLOBAL
     if level is Level.CLUSTER:
@@ -124,15 +128,15 @@ def expand(name: str, row: GrantRow, words: Vocabulary) -> Iterator[Grant]:
     database = row.database or (ANY if was_wider else DEFAULT_DATABASE)
     takes_collections = level is Level.COLLECTION and not (privilege and privilege.whole_database)
     for collection in (row.collections or (ANY,)) if takes_collections else (ANY,):
-        real = words.aliases.get((database, collection)) or collection
+        real = known_privileges.aliases.get((database, collection)) or collection
         yield Grant(object_type, name, database, real)
 
 
-def one_level(names: Iterable[str], words: Vocabulary) -> Refusal | None:
+def one_level(names: Iterable[str], known_privileges: KnownPrivileges) -> Refusal | None:
     """Say why privileges can't be in one group together: a group holds one level."""
     by_level: dict[str, list[str]] = {}
     for name in sorted(names):
-        by_level.setdefault(str(words.level_of(name)), []).append(name)
+        by_level.setdefault(str(known_privileges.level_of(name)), []).append(name)
     if len(by_level) <= 1:
         return None
     listed = "; ".join(f"{level}: {', '.join(members)}" for level, members in sorted(by_level.items()))
@@ -151,14 +155,14 @@ V1_SINCE = (2, 3)
 
 
 def _unknown(name: str, where: str) -> Refusal:
-    hint = catalogue.suggest(name)
+    hint = privileges.suggest(name)
     advice = f"write {hint}" if hint else "see docs/milvusrole.md for the names"
     return Refusal(Reason.UNKNOWN_PRIVILEGE, f"{where}: Milvus has no privilege {name}; {advice}.")
 
 
-def _check_server(privilege: Privilege, where: str, words: Vocabulary) -> Refusal | None:
-    if words.privilege_groups:
-        if privilege.name == ANY and words.wildcard_breaks:
+def _check_server(privilege: Privilege, where: str, known_privileges: KnownPrivileges) -> Refusal | None:
+    if known_privileges.privilege_groups:
+        if privilege.name == ANY and known_privileges.wildcard_breaks:
             message = f"{where}: on this version a grant of * locks all users out when Milvus restarts (milvus#40547); name privileges."
             return Refusal(Reason.UNSUPPORTED_BY_SERVER, message)
         return None
@@ -172,7 +176,9 @@ def _check_server(privilege: Privilege, where: str, words: Vocabulary) -> Refusa
     return None
 
 
-def _check_known(privilege: Privilege, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
+def _check_known(
+    privilege: Privilege, row: GrantRow, where: str, known_privileges: KnownPrivileges
+) -> Refusal | None:
     name = privilege.name
     if privilege.whole_database and row.collections:
         advice = (
@@ -181,22 +187,22 @@ def _check_known(privilege: Privilege, row: GrantRow, where: str, words: Vocabul
         return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
     if privilege.everything:
         # Milvus 2.3.5 takes a grant of All on every database, and nothing comes of it.
-        everywhere = row.database == ANY and not words.privilege_groups
+        everywhere = row.database == ANY and not known_privileges.privilege_groups
         if row.database is None or everywhere or row.collections:
             advice = f"{name} gives everything in one database: write which, and no collections."
             return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
         return None
-    return _check_scope(name, words.level_of(name), row, where)
+    return _check_scope(name, known_privileges.level_of(name), row, where)
 
 
-def _check_group(name: str, row: GrantRow, where: str, words: Vocabulary) -> Refusal | None:
-    if not words.groups[name]:
+def _check_group(name: str, row: GrantRow, where: str, known_privileges: KnownPrivileges) -> Refusal | None:
+    if not known_privileges.groups[name]:
         # Milvus would take it at any scope, and later neither revoke nor drop it.
         message = (
             f"{where}: the privilege group {name} is empty; it is granted as soon as it holds something."
         )
         return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
-    level = words.level_of(name)
+    level = known_privileges.level_of(name)
     if level is None:
         message = f"{where}: the privileges in group {name} are not of one level, so Milvus grants it nowhere: mend the group."
         return Refusal(Reason.INVALID_SCOPE, message)

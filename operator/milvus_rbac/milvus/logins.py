@@ -9,12 +9,10 @@ import bcrypt
 
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import PasswordVerdict
-from milvus_rbac.errors import MilvusRbacError, Unreachable
 from milvus_rbac.milvus import requests
-from milvus_rbac.milvus.concurrency import each
-from milvus_rbac.milvus.listener import DEAF, Listener
-from milvus_rbac.milvus.port import Credentials, Password
-from milvus_rbac.milvus.session import Session
+from milvus_rbac.milvus.channel import Session, each
+from milvus_rbac.milvus.errors import MilvusRbacError, Unreachable
+from milvus_rbac.milvus.port import DEAF, Credentials, Listener, Password
 
 _ATTEMPTS: Final = 2
 """How often a login must be refused to count as refused."""

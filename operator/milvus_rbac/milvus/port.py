@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-from milvus_rbac.domain.catalogue import Level
 from milvus_rbac.domain.changes import Change
-from milvus_rbac.domain.state import Place, Scope, State, User
+from milvus_rbac.domain.privileges import Level
+from milvus_rbac.domain.state import PasswordVerdict, Place, Scope, State, User
 
 WRITE_SECONDS = 30.0
 """How long one write may take (a roll of the server's log holds one for 5 s on 2.6 and 3.0); the Lease must last longer."""
@@ -70,7 +70,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Wallet:
+class PasswordTexts:
     """The password texts that one round may need, by user name. They live here and in Secrets only."""
 
     wanted: Mapping[str, Password] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Wallet:
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
+class Capabilities:
     """What a server can do and how it is set up, found by asking it."""
 
     version: str
@@ -138,26 +138,47 @@ class Milvus(Protocol):
         """Whether the connection broke since the last greeting, so that another server may answer by now."""
         ...
 
-    async def greet(self) -> Features:
+    async def probe(self) -> Capabilities:
         """Log in and find out what the server is. Raises Unreachable with the reason when that fails."""
         ...
 
-    async def observe(self, scope: Scope, wallet: Wallet) -> State:
-        """Read users, roles, bindings, and the details that the scope names; passwords are judged with the wallet's."""
+    async def observe(self, scope: Scope, password_texts: PasswordTexts) -> State:
+        """Read users, roles, bindings, and the details that the scope names; passwords are judged with the password_texts's."""
         ...
 
     async def resolve(self, places: Collection[Place]) -> Mapping[Place, str | None]:
         """Say what aliases stand for; names that are none are left out, None is one that the account may not look up."""
         ...
 
-    async def confirm(self, users: Collection[str], wallet: Wallet) -> Mapping[str, User]:
+    async def confirm(self, users: Collection[str], password_texts: PasswordTexts) -> Mapping[str, User]:
         """Look at users whose password was just set; none where the server shows no hashes, and a login is the only proof."""
         ...
 
-    async def perform(self, change: Change, wallet: Wallet, may_write: Callable[[], None]) -> None:
+    async def apply(
+        self, change: Change, password_texts: PasswordTexts, may_write: Callable[[], None]
+    ) -> None:
         """Carry out one change. `may_write` is called right before every single write and raises to forbid it."""
         ...
 
     async def close(self) -> None:
         """Close the channel."""
         ...
+
+
+CallResult = Literal["ok", "refused", "unreachable", "failed"]
+"""`unreachable`: no answer that means anything, credentials that are rejected included; `failed`: one that nobody expected."""
+Check = Literal["digest", "hash", "login"]
+"""`digest`: the server's hash is the one that was found in force before; `hash`: bcrypt; `login`: on a channel of its own."""
+
+
+class Listener:
+    """Hears nothing; whoever counts overrides."""
+
+    def called(self, method: str, result: CallResult) -> None:
+        """One attempt of a call ended."""
+
+    def checked(self, check: Check, verdict: PasswordVerdict) -> None:
+        """It was looked whether a password is in force."""
+
+
+DEAF = Listener()

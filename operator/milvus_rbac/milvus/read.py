@@ -1,14 +1,18 @@
 """Reading the slice of a Milvus that a scope names, with the calls that every server has. Changes nothing."""
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from milvus_rbac.domain import catalogue
+from milvus_rbac.domain import privileges
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import (
+    ADMIN_ROLE,
     ANY,
+    BUILTIN_ROLES,
     DEFAULT_DATABASE,
+    PUBLIC_ROLE,
     Grant,
     ObjectType,
     PasswordVerdict,
@@ -18,14 +22,15 @@ from milvus_rbac.domain.state import (
     State,
     User,
 )
-from milvus_rbac.errors import NotFound, Refused
 from milvus_rbac.milvus import logins, requests
-from milvus_rbac.milvus.concurrency import each
-from milvus_rbac.milvus.port import Features, Wallet
-from milvus_rbac.milvus.session import Session
+from milvus_rbac.milvus.channel import Session, each
+from milvus_rbac.milvus.errors import NotFound, Refused
+from milvus_rbac.milvus.port import Capabilities, PasswordTexts
 
 
-async def observe(session: Session, features: Features, scope: Scope, wallet: Wallet) -> State:
+async def observe(
+    session: Session, capabilities: Capabilities, scope: Scope, password_texts: PasswordTexts
+) -> State:
     """Read all users, roles and bindings, and the grants and passwords that the scope names."""
     names = (await session.read("ListCredUsers", requests.all_users())).usernames
     listed = (await session.read("SelectRole", requests.all_roles())).results
@@ -33,12 +38,18 @@ async def observe(session: Session, features: Features, scope: Scope, wallet: Wa
     said = {row.role.name: row.role.description for row in listed}
     wanted = members if scope.holders else scope.roles
     grants = await _grants(
-        session, features, {role: scope.roles.get(role, frozenset()) for role in wanted if role in members}
+        session,
+        capabilities,
+        {role: scope.roles.get(role, frozenset()) for role in wanted if role in members},
     )
-    tried = {user: wallet.wanted[user] for user in scope.logins if user in wallet.wanted and user in names}
-    verdicts = await logins.try_all(session, tried) if features.authorization else {}
+    tried = {
+        user: password_texts.wanted[user]
+        for user in scope.logins
+        if user in password_texts.wanted and user in names
+    }
+    verdicts = await logins.try_all(session, tried) if capabilities.authorization else {}
     gone = {role for role, held in grants.items() if held is None}
-    groups = await _groups(session) if scope.groups and features.privilege_groups else {}
+    groups = await _groups(session) if scope.groups and capabilities.privilege_groups else {}
     return State(
         users={
             name: User(
@@ -62,13 +73,13 @@ async def with_descriptions(session: Session, state: State) -> State:
 
 
 async def grants_in(
-    session: Session, features: Features, role: str, databases: Iterable[str]
+    session: Session, capabilities: Capabilities, role: str, databases: Iterable[str]
 ) -> frozenset[Grant]:
     """Read the grants of a role in some databases; what is granted on all of them comes with each."""
     found: set[Grant] = set()
     for database in databases:
         reply = await session.read("SelectGrant", requests.grants_of(role, database))
-        rows = (read_grant(row, is_v2=features.privilege_groups) for row in reply.entities)
+        rows = (read_grant(row, is_v2=capabilities.privilege_groups) for row in reply.entities)
         found.update(grant for grant in rows if grant is not None)
     return frozenset(found)
 
@@ -113,7 +124,7 @@ def read_grant(row: Any, *, is_v2: bool) -> Grant | None:
     if not privilege:
         return None
     # V2 takes no type, so one that the catalogue can't foretell must not tell two grants apart.
-    is_foretold = not is_v2 or catalogue.find(privilege) is not None
+    is_foretold = not is_v2 or privileges.find(privilege) is not None
     return Grant(
         object_type=row.object.name if is_foretold else ObjectType.GLOBAL,
         privilege=privilege,
@@ -128,21 +139,96 @@ def _members(results: Any) -> dict[str, frozenset[str]]:
 
 
 async def _grants(
-    session: Session, features: Features, roles: dict[str, frozenset[str]]
+    session: Session, capabilities: Capabilities, roles: dict[str, frozenset[str]]
 ) -> dict[str, frozenset[Grant] | None]:
     """Read the grants of each role; None for one that went away after the list was read."""
     if not roles:
         return {}
     everywhere = {ANY}
-    if not features.wildcard_database_lists_all:
+    if not capabilities.wildcard_database_lists_all:
         listed = (await session.read("ListDatabases", requests.all_databases())).db_names
         everywhere |= {DEFAULT_DATABASE, *listed}
 
     async def read_role(role: str) -> frozenset[Grant] | None:
-        known = frozenset() if features.wildcard_database_lists_all else roles[role]
+        known = frozenset() if capabilities.wildcard_database_lists_all else roles[role]
         try:
-            return await grants_in(session, features, role, sorted(everywhere | known))
+            return await grants_in(session, capabilities, role, sorted(everywhere | known))
         except NotFound:
             return None
 
     return dict(zip(roles, await each(roles, read_role), strict=True))
+
+
+FEW_ROLES: Final = 4
+"""Up to so many roles are read one by one: on a big server, everything at once takes longer than that."""
+
+
+class Snapshots:
+    """The whole of one Milvus, kept for a moment: one picture serves all rounds in which nothing changes."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._taken: tuple[float, Any] | None = None
+        self._is_refused = False
+
+    def forget(self) -> None:
+        """Something changed, or may have."""
+        self._taken = None
+
+    async def observe(
+        self, capabilities: Capabilities, scope: Scope, password_texts: PasswordTexts
+    ) -> State | None:
+        """Read everything; None where another way is needed, because the server refuses this one, or is better."""
+        if self._is_refused or not (scope.logins or scope.holders or len(scope.roles) > FEW_ROLES):
+            return None
+        try:
+            meta = await self._take(scope.may_be_old)
+        except Refused as refused:
+            if refused.refusal.reason not in {Reason.MISSING_PRIVILEGES, Reason.UNSUPPORTED_BY_SERVER}:
+                raise
+            self._is_refused = True
+            return None
+        grants = _grants_in_backup(meta)
+        if scope.holders:
+            for role in (ADMIN_ROLE, PUBLIC_ROLE):
+                grants[role] = set(await grants_in(self._session, capabilities, role, (ANY,)))
+        hashes = {one.user: one.password for one in meta.users}
+        judged = scope.logins if capabilities.authorization else {}
+        verdicts = await logins.judge(hashes, password_texts.wanted, judged, self._session.listener)
+        names = {role.name for role in meta.roles if role.name}
+        said: dict[str, str] = {role.name: role.description for role in meta.roles}
+        return State(
+            users={
+                one.user: User(
+                    # Milvus before 2.6.8 lists roles with an empty name beside the real ones (milvus#46676).
+                    frozenset(role.name for role in one.roles if role.name),
+                    verdicts.get(one.user, PasswordVerdict.UNKNOWN),
+                    logins.digest(one.password),
+                )
+                for one in meta.users
+            },
+            roles={
+                role: Role(
+                    frozenset(grants.get(role, ())) if role in names or role in grants else None,
+                    said.get(role, ""),
+                )
+                for role in names | BUILTIN_ROLES
+            },
+            groups={**capabilities.builtin_groups, **members_of(meta.privilege_groups)},
+        )
+
+    async def _take(self, may_be_old: float) -> Any:
+        now = time.monotonic()
+        if self._taken is None or now - self._taken[0] > may_be_old:
+            self._taken = None
+            reply = await self._session.read("BackupRBAC", requests.backup())
+            self._taken = (now, reply.RBAC_meta)
+        return self._taken[1]
+
+
+def _grants_in_backup(meta: Any) -> dict[str, set[Grant]]:
+    grants: dict[str, set[Grant]] = {}
+    for row in meta.grants:
+        if (grant := read_grant(row, is_v2=True)) is not None:
+            grants.setdefault(row.role.name, set()).add(grant)
+    return grants

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from milvus_rbac.domain.state import Grant
+from milvus_rbac.milvus.channel import encode
 from milvus_rbac.milvus.port import Password
-from milvus_rbac.milvus.session import encode
 from milvus_rbac.milvus.stubs import milvus_pb2 as pb
 
 

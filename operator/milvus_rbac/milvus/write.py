@@ -27,7 +27,9 @@ from milvus_rbac.domain.changes import (
     UpdatePassword,
 )
 from milvus_rbac.domain.state import ANY, Grant
-from milvus_rbac.errors import (
+from milvus_rbac.milvus import requests
+from milvus_rbac.milvus.channel import Session
+from milvus_rbac.milvus.errors import (
     Changed,
     DatabaseMissing,
     InternalError,
@@ -35,25 +37,27 @@ from milvus_rbac.errors import (
     OldPasswordRefused,
     StillGranted,
 )
-from milvus_rbac.milvus import requests
-from milvus_rbac.milvus.port import Features, Password, Wallet
+from milvus_rbac.milvus.port import Capabilities, Password, PasswordTexts
 from milvus_rbac.milvus.read import grants_in
-from milvus_rbac.milvus.session import Session
 
 
 class Writer:
     """The writes of one change, with the passwords that it needs."""
 
     def __init__(
-        self, session: Session, features: Features, wallet: Wallet, may_write: Callable[[], None]
+        self,
+        session: Session,
+        capabilities: Capabilities,
+        password_texts: PasswordTexts,
+        may_write: Callable[[], None],
     ) -> None:
         self._session = session
-        self._features = features
-        self._v2 = features.privilege_groups
-        self._wallet = wallet
+        self._features = capabilities
+        self._v2 = capabilities.privilege_groups
+        self._wallet = password_texts
         self._may_write = may_write
 
-    async def perform(self, change: Change) -> None:  # noqa: C901, PLR0912 - one arm for each verb, and mypy misses none
+    async def apply(self, change: Change) -> None:  # noqa: C901, PLR0912 - one arm for each verb, and mypy misses none
         """Carry the change out."""
         match change:
             case CreateRole(role):

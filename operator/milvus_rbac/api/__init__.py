@@ -1,0 +1,1 @@
+"""The API groups that the operator serves."""

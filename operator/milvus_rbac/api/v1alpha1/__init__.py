@@ -1,0 +1,27 @@
+"""The custom resources as values, one file per kind. They know neither the cluster nor a Milvus.
+
+A new kind is one file here and its name in KINDS.
+"""
+
+from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnection
+from milvus_rbac.api.v1alpha1.milvusprivilegegroup import MilvusPrivilegeGroup
+from milvus_rbac.api.v1alpha1.milvusrole import MilvusRole
+from milvus_rbac.api.v1alpha1.milvususer import MilvusUser
+from milvus_rbac.api.v1alpha1.resource import GROUP, VERSION, Resource
+
+KINDS: tuple[type[Resource], ...] = (MilvusConnection, MilvusUser, MilvusRole, MilvusPrivilegeGroup)
+
+Claimant = MilvusUser | MilvusRole | MilvusPrivilegeGroup
+"""The kinds that claim something in a Milvus."""
+
+__all__ = [
+    "GROUP",
+    "KINDS",
+    "VERSION",
+    "Claimant",
+    "MilvusConnection",
+    "MilvusPrivilegeGroup",
+    "MilvusRole",
+    "MilvusUser",
+    "Resource",
+]

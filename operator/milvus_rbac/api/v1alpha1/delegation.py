@@ -1,0 +1,144 @@
+"""spec.delegations of a MilvusConnection: what other namespaces may claim on its Milvus."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from milvus_rbac.api.v1alpha1.names import MilvusName, NamespaceName
+from milvus_rbac.api.v1alpha1.resource import Rule, Shape, validated_by
+from milvus_rbac.domain import delegation
+
+MAX_NAMES = 64
+MAX_VALUES = 32
+
+LabelKey = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=317, pattern=r"^[A-Za-z0-9]([A-Za-z0-9./_-]*[A-Za-z0-9])?$"),
+]
+LabelValue = Annotated[
+    str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")
+]
+NamePattern = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=255,
+        pattern=r"^([^*\s\x00-\x1f\x7f]([^*\x00-\x1f\x7f]*[^*\s\x00-\x1f\x7f])?)?\*?$",
+    ),
+]
+"""A name, or how names begin, with a `*` at the end."""
+
+
+class Expression(Shape):
+    """One requirement on labels."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validated_by(
+            Rule(
+                "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values)",
+                "In and NotIn need values; Exists and DoesNotExist take none",
+            ),
+        ),
+    )
+
+    key: LabelKey
+    """The label."""
+    operator: delegation.Operator
+    """In, NotIn, Exists or DoesNotExist."""
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=MAX_VALUES)] | None = None
+    """What In and NotIn compare with."""
+
+
+class Selector(Shape):
+    """Namespaces by their labels; an empty selector selects all."""
+
+    match_labels: Annotated[dict[str, LabelValue], Field(max_length=MAX_VALUES)] | None = None
+    """Labels that a namespace must carry."""
+    match_expressions: Annotated[tuple[Expression, ...], Field(max_length=MAX_VALUES)] | None = None
+    """Requirements that the labels of a namespace must meet."""
+
+    @property
+    def expressions(self) -> tuple[delegation.Expression, ...]:
+        """All that labels must meet."""
+        pairs = (self.match_labels or {}).items()
+        equal = (
+            delegation.Expression(key, delegation.Operator.IN, frozenset({value})) for key, value in pairs
+        )
+        others = (
+            delegation.Expression(one.key, one.operator, frozenset(one.values or ()))
+            for one in self.match_expressions or ()
+        )
+        return (*equal, *others)
+
+
+class Namespaces(Shape):
+    """Which namespaces an entry is about."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validated_by(
+            Rule("has(self.names) || has(self.selector)", "write names, or a selector, or both"),
+        ),
+    )
+
+    names: Annotated[tuple[NamespaceName, ...], Field(max_length=MAX_NAMES)] | None = None
+    """Namespaces by name."""
+    selector: Selector | None = None
+    """Namespaces by their labels, beside those in names. Labels are looked at every 30 seconds."""
+
+
+class Delegation(Shape):
+    """What the resources of some namespaces may claim. Whatever a list does not name is not permitted."""
+
+    namespaces: Namespaces
+    """Which namespaces this entry is about."""
+    user_names: Annotated[tuple[NamePattern, ...], Field(max_length=MAX_NAMES)] = ()
+    """Names that MilvusUsers may claim: literal, or the beginning of names with a `*` at the end."""
+    role_names: Annotated[tuple[NamePattern, ...], Field(max_length=MAX_NAMES)] = ()
+    """Names that MilvusRoles may claim: literal, or the beginning of names with a `*` at the end."""
+    databases: Annotated[tuple[MilvusName, ...], Field(max_length=MAX_NAMES)] = ()
+    """Databases in which privileges may be granted, by name. `*` stands for all of them and for the cluster itself, which
+    privileges of cluster level need."""
+    privileges: Annotated[
+        tuple[MilvusName, ...],
+        Field(
+            max_length=MAX_NAMES,
+            json_schema_extra=validated_by(
+                Rule(
+                    f"self.all(one, !(one in {sorted(delegation.GIVES_EVERYTHING | delegation.GIVES_ACCESS)}))",
+                    "what gives everything, or access to others, can't be delegated: name other privileges",
+                )
+            ),
+        ),
+    ] = ()
+    """Privileges and privilege groups that may be granted: exactly these names."""
+    roles: Annotated[
+        tuple[MilvusName, ...],
+        Field(
+            max_length=MAX_NAMES,
+            json_schema_extra=validated_by(
+                Rule("!('admin' in self)", "admin can't be delegated: name other roles")
+            ),
+        ),
+    ] = ()
+    """Roles of others that MilvusUsers may hold, by name, beside those that MilvusRoles of their own namespace own."""
+    may_adopt: bool | None = None
+    """True lets the namespaces take over users and roles that exist, if spec.adoption of the resource says so."""
+    accept_weak_isolation: bool | None = None
+    """True for servers before 3.0, where a right in one database can be used in others: without it, nothing is granted in
+    single databases there."""
+
+    @property
+    def rule(self) -> delegation.Delegation:
+        """The same in the words of the domain."""
+        selector = self.namespaces.selector
+        return delegation.Delegation(
+            frozenset(self.namespaces.names or ()),
+            None if selector is None else selector.expressions,
+            self.user_names,
+            self.role_names,
+            frozenset(self.databases),
+            frozenset(self.privileges),
+            frozenset(self.roles),
+            bool(self.may_adopt),
+            bool(self.accept_weak_isolation),
+        )

@@ -1,0 +1,123 @@
+"""Carrying out a plan: order, width, and what a failure stops."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from milvus_rbac.controller.performing import HASHING_WIDTH, Outcome, apply_plans
+from milvus_rbac.domain.changes import (
+    BindRole,
+    Change,
+    CreateRole,
+    CreateUser,
+    DropRole,
+    GrantPrivilege,
+    RevokePrivilege,
+    UnbindRole,
+)
+from milvus_rbac.domain.claims import Claim, Kind, Ref, WantedRole, WantedUser
+from milvus_rbac.domain.conditions import Reason
+from milvus_rbac.domain.plan import ClaimPlan
+from milvus_rbac.domain.state import Grant
+from milvus_rbac.milvus.errors import InternalError, MilvusRbacError, Refused, Unreachable
+from milvus_rbac.milvus.port import PasswordTexts
+
+QUERY, SEARCH, INSERT = (Grant("Collection", name, "default", "*") for name in ("Query", "Search", "Insert"))
+REFUSED = Refused(Reason.UNKNOWN_PRIVILEGE, "no such privilege")
+STRANGE = InternalError("an answer that nobody knows")
+LOST = Unreachable(Reason.UNREACHABLE, "nobody answers")
+
+
+class Recorder:
+    """Does what it is told and remembers it; some changes fail."""
+
+    def __init__(self, failing: dict[Change, MilvusRbacError] | None = None) -> None:
+        self._failing = failing or {}
+        self.made: list[Change] = []
+        self.at_once = self.most_at_once = 0
+
+    async def apply(self, change: Change, _: PasswordTexts, may_write: Callable[[], None]) -> None:
+        may_write()
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        if change in self._failing:
+            raise self._failing[change]
+        self.made.append(change)
+
+    is_interrupted = False
+    confirm: Any = None
+    probe: Any = None
+    observe: Any = None
+    resolve: Any = None
+    close: Any = None
+
+
+def role_plan(name: str, *changes: Change) -> ClaimPlan:
+    claim = Claim(Ref(Kind.ROLE, "ns", name, f"uid-{name}"), name, WantedRole(()), "2026-01-01T00:00:00Z")
+    return ClaimPlan(claim, changes)
+
+
+def user_plan(name: str, *changes: Change) -> ClaimPlan:
+    ref = Ref(Kind.USER, "ns", name, f"uid-{name}")
+    return ClaimPlan(Claim(ref, name, WantedUser(frozenset()), "2026-01-01T00:00:00Z"), changes)
+
+
+def run(milvus: Recorder, plans: Sequence[ClaimPlan]) -> Outcome:
+    outcome = Outcome()
+    asyncio.run(apply_plans(plans, milvus, PasswordTexts(), lambda: None, outcome))
+    return outcome
+
+
+def test_all_gives_of_all_claims_come_before_all_takes() -> None:
+    milvus = Recorder()
+    swap = role_plan("a", RevokePrivilege("a", QUERY), GrantPrivilege("a", SEARCH))
+    other = role_plan("b", RevokePrivilege("b", QUERY), GrantPrivilege("b", INSERT))
+    run(milvus, [swap, other])
+    kinds = [type(change) for change in milvus.made]
+    assert kinds == [GrantPrivilege, GrantPrivilege, RevokePrivilege, RevokePrivilege]
+
+
+def test_a_give_that_milvus_refuses_holds_no_take_of_its_claim_back() -> None:
+    milvus = Recorder({GrantPrivilege("a", SEARCH): REFUSED})
+    outcome = run(milvus, [role_plan("a", GrantPrivilege("a", SEARCH), RevokePrivilege("a", QUERY))])
+    assert milvus.made == [RevokePrivilege("a", QUERY)]
+    assert [error for _, error in outcome.failed["uid-a"]] == [REFUSED]
+
+
+def test_a_give_that_may_still_succeed_holds_the_takes_of_its_own_claim_back() -> None:
+    milvus = Recorder({GrantPrivilege("a", SEARCH): STRANGE})
+    unsure = role_plan("a", GrantPrivilege("a", SEARCH), RevokePrivilege("a", QUERY))
+    other = role_plan("b", RevokePrivilege("b", QUERY))
+    outcome = run(milvus, [unsure, other])
+    assert milvus.made == [RevokePrivilege("b", QUERY)]
+    assert not outcome.is_complete(unsure)
+    assert outcome.is_complete(other)
+
+
+def test_what_needs_a_role_that_could_not_be_created_waits_for_it_and_says_so() -> None:
+    milvus = Recorder({CreateRole("a"): REFUSED})
+    role = role_plan("a", CreateRole("a"), GrantPrivilege("a", QUERY))
+    user = user_plan("u", CreateUser("u"), BindRole("u", "a"), UnbindRole("u", "old"))
+    outcome = run(milvus, [role, user])
+    assert milvus.made == [CreateUser("u"), UnbindRole("u", "old")]
+    assert [refusal.reason for refusal in outcome.waiting["uid-u"]] == [Reason.WAITING_FOR_ROLE]
+    assert not outcome.waiting["uid-a"]
+
+
+def test_after_a_lost_answer_nothing_more_is_tried() -> None:
+    milvus = Recorder({GrantPrivilege("a", QUERY): LOST})
+    plans = [role_plan("a", GrantPrivilege("a", QUERY)), role_plan("b", DropRole("b"))]
+    outcome = run(milvus, plans)
+    assert milvus.made == []
+    assert outcome.trouble is LOST
+    assert not any(outcome.is_complete(plan) for plan in plans)
+
+
+def test_only_what_is_hashed_is_made_side_by_side() -> None:
+    users, roles = Recorder(), Recorder()
+    run(users, [user_plan(f"u{number}", CreateUser(f"u{number}")) for number in range(20)])
+    run(roles, [role_plan(f"r{number}", CreateRole(f"r{number}")) for number in range(20)])
+    assert users.most_at_once == HASHING_WIDTH
+    assert roles.most_at_once == 1

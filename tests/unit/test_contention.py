@@ -1,0 +1,101 @@
+"""Only what was made can be undone, and only what is undone again and again is contested."""
+
+from milvus_rbac.controller.contentions import ContentionMemory
+from milvus_rbac.domain.changes import BindRole, Change, GrantPrivilege
+from milvus_rbac.domain.claims import Claim, Kind, Ref, WantedUser
+from milvus_rbac.domain.desired import Desired
+from milvus_rbac.domain.diff import Proposal
+from milvus_rbac.domain.state import ANY, Grant
+
+INTERVAL = 1000.0
+BIND = BindRole("app", "reader")
+GRANT = GrantPrivilege("reader", Grant("Global", "ListDatabases", ANY, ANY))
+
+
+def proposed(*changes: Change, uid: str = "u") -> list[Proposal]:
+    claim = Claim(Ref(Kind.USER, "ns", "app", uid), "app", WantedUser(frozenset()), "")
+    return [Proposal(Desired(claim, None), changes)]
+
+
+def undo(contentions: ContentionMemory, times: int, *changes: Change, uid: str = "u") -> list[bool]:
+    """Make changes and have them undone before each interval's snapshot; tell when that was contested."""
+    told = []
+    for _ in range(times):
+        contentions.note({uid: changes})
+        contested = contentions.contested(proposed(*changes, uid=uid), {uid}, INTERVAL)
+        told.append({(uid, change) for change in changes} <= contested)
+    return told
+
+
+def test_what_was_undone_three_times_running_is_contested() -> None:
+    contentions = ContentionMemory()
+    assert undo(contentions, 4, BIND, GRANT) == [False, False, True, True]
+
+
+def test_only_snapshots_of_the_interval_count() -> None:
+    contentions = ContentionMemory()
+    for _ in range(5):
+        contentions.note({"u": [BIND]})
+        assert not contentions.contested(proposed(BIND), (), INTERVAL)
+    undo(contentions, 3, BIND)
+    assert contentions.contested(proposed(BIND), (), INTERVAL) == {("u", BIND)}, "held off in every round"
+
+
+def test_what_was_never_made_was_never_undone() -> None:
+    contentions = ContentionMemory()
+    contentions.note({"u": [], "other": [BIND]})
+    for _ in range(5):
+        assert not contentions.contested(proposed(BIND), {"u"}, INTERVAL)
+
+
+def test_what_was_not_made_again_since_was_not_undone_again() -> None:
+    """A binding that waits for its role is needed on every snapshot; it must be made when the role comes."""
+    contentions = ContentionMemory()
+    contentions.note({"u": [BIND]})
+    for _ in range(6):
+        assert not contentions.contested(proposed(BIND), {"u"}, INTERVAL)
+
+
+def test_a_snapshot_without_the_need_ends_the_quarrel() -> None:
+    contentions = ContentionMemory()
+    undo(contentions, 2, BIND)
+    assert not contentions.contested(proposed(), {"u"}, INTERVAL)
+    assert undo(contentions, 3, BIND) == [False, False, True]
+
+
+def test_a_hold_lasts_over_snapshots_in_which_nothing_is_made() -> None:
+    contentions = ContentionMemory()
+    undo(contentions, 3, BIND)
+    for _ in range(3):
+        assert contentions.contested(proposed(BIND), {"u"}, INTERVAL) == {("u", BIND)}
+
+
+def test_after_the_hold_it_is_made_once_more_and_then_held_again() -> None:
+    contentions = ContentionMemory()
+    tiny = 1e-9  # the hold is over before the next look
+    told = []
+    for _ in range(6):
+        contentions.note({"u": [BIND]})
+        contentions.contested(proposed(BIND), {"u"}, tiny)
+        told.append(contentions._quarrels["u", BIND].holds)
+    assert told == [0, 0, 1, 1, 2, 2]
+
+
+def test_who_is_changed_starts_afresh_and_nobody_else() -> None:
+    contentions = ContentionMemory()
+    undo(contentions, 3, BIND)
+    undo(contentions, 3, GRANT, uid="other")
+    contentions.forget({"u", "unknown"})
+    assert contentions.contested([*proposed(BIND), *proposed(GRANT, uid="other")], (), INTERVAL) == {
+        ("other", GRANT)
+    }
+    assert undo(contentions, 3, BIND) == [False, False, True]
+
+
+def test_one_batch_of_a_snapshot_leaves_the_quarrels_of_another_alone() -> None:
+    contentions = ContentionMemory()
+    undo(contentions, 2, BIND)
+    undo(contentions, 2, GRANT, uid="other")
+    assert undo(contentions, 1, BIND) == [True]
+    assert undo(contentions, 1, GRANT, uid="other") == [True]
+    assert contentions.contested((), (), INTERVAL) == {("u", BIND), ("other", GRANT)}

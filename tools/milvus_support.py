@@ -1,0 +1,78 @@
+"""What a server of each line can, as `capabilities` finds it out, and what is done where it can't. Data for the documentation.
+
+tests/contract/test_dialects.py asks a server of each line and compares.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from milvus_rbac.milvus.port import Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Something that not every server can."""
+
+    what: str
+    has: Callable[[Capabilities], bool]
+    instead: str
+    """What the operator does on a server that can't."""
+
+
+ABILITIES: Final = (
+    Ability("users, passwords, roles, bindings, single privileges", lambda _: True, ""),
+    Ability(
+        "privilege groups, built-in and of one's own (V2 grants)",
+        lambda server: server.privilege_groups,
+        "the row or group is `UnsupportedByServer`; nothing is expanded in its place",
+    ),
+    Ability(
+        "everything is read with one call (BackupRBAC)",
+        lambda server: server.privilege_groups,
+        "reads the lists of users and of roles, and the grants role by role",
+    ),
+    Ability(
+        "passwords are judged by the hash that the server keeps",
+        lambda server: server.privilege_groups,
+        "logs in as the user; a refusal counts when it came twice and Milvus was well before and after",
+    ),
+    Ability(
+        "the grants of a role are listed for all databases at once",
+        lambda server: server.wildcard_database_lists_all,
+        "asks database by database, those in `status.grants` too, which may be gone",
+    ),
+    Ability(
+        "a request is judged in the database that it names",
+        lambda server: server.databases_are_boundaries,
+        "nothing can be done from outside: a grant in one database can be used on others; see [security](security.md)",
+    ),
+    Ability(
+        "a grant of `*` survives a restart",
+        lambda server: not server.wildcard_breaks,
+        "`*` is `UnsupportedByServer`, and the MilvusConnection warns",
+    ),
+)
+
+_V2: Final = Capabilities("", authorization=True, privilege_groups=True, wildcard_database_lists_all=True)
+
+LINES: Final[Mapping[str, Capabilities]] = MappingProxyType(
+    {
+        "2.3": Capabilities("2.3.21", authorization=True),
+        "2.4.18": Capabilities(
+            "2.4.18", True, privilege_groups=True, wildcard_database_lists_all=True, wildcard_breaks=True
+        ),
+        "2.5": _V2,
+        "2.6": _V2,
+        "3.0": Capabilities(
+            "3.0.0",
+            True,
+            privilege_groups=True,
+            wildcard_database_lists_all=True,
+            # What 3.0 is known by: renaming a collection is of the level of databases there.
+            builtin_groups={"DatabaseAdmin": frozenset({"RenameCollection"})},
+        ),
+    }
+)
+"""By the version with which a line begins to be like this."""
