@@ -1,4 +1,4 @@
-"""What the corridor promises whatever it finds: it gets there, it stays there, and nothing of others is lost on the way."""
+"""What a reconciler promises whatever it finds: it gets there, it stays there, and nothing of others is lost on the way."""
 
 from dataclasses import replace
 
