@@ -90,6 +90,10 @@ class Manager:
                 one.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def resync(self) -> None:
+        """Read everything again. Raises ClusterError when that fails."""
+        await self._resync.read_everything()
+
     # --- what the watches tell
 
     def on_resource(self, event: str | None, body: Mapping[str, Any]) -> None:
@@ -215,7 +219,7 @@ class Manager:
             await asyncio.sleep(pause)
             pause = INTERVAL
             try:
-                await self._resync.read_everything()
+                await self.resync()
             except ClusterError as problem:
                 logger.warning("Kubernetes could not be read again: %s", problem)
 

@@ -23,6 +23,8 @@ class Fault:
     times: int = 1
     delay: float = 0.0
     """Seconds before the call is looked at."""
+    about: str = ""
+    """Only calls whose request has this text."""
 
 
 @dataclass(slots=True)
@@ -33,14 +35,16 @@ class Faults:
     calls: list[tuple[str, str]] = field(default_factory=list)
     """Method and caller, in the order in which they came."""
 
-    def add(self, trouble: Trouble | None, method: str = "", times: int = 1, delay: float = 0.0) -> None:
+    def add(
+        self, trouble: Trouble | None, method: str = "", times: int = 1, delay: float = 0.0, about: str = ""
+    ) -> None:
         """Have trouble come."""
-        self.coming.append(Fault(trouble, method, times, delay))
+        self.coming.append(Fault(trouble, method, times, delay, about))
 
-    async def meet(self, method: str) -> Trouble | None:
+    async def meet(self, method: str, request: object = "") -> Trouble | None:
         """Say what becomes of a call, after its delay."""
         for fault in self.coming:
-            if fault.method in {"", method}:
+            if fault.method in {"", method} and (not fault.about or fault.about in str(request)):
                 fault.times -= 1
                 if fault.times <= 0:
                     self.coming.remove(fault)

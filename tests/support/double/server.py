@@ -72,7 +72,7 @@ class Double(grpc.GenericRpcHandler):
         )
 
     async def _answer(self, name: str, metadata: dict[str, str], request: Any, context: Any) -> Any:
-        trouble = await self.faults.meet(name)
+        trouble = await self.faults.meet(name, request)
         if trouble is Trouble.HANGING:
             await asyncio.Event().wait()
         if trouble is Trouble.REFUSED:
