@@ -141,6 +141,7 @@ def terms_of(connection: MilvusConnection, link: Link, batch: Batch, superuser: 
         cloud=link.capabilities.cloud,
         companions=link.capabilities.companions,
         databases_are_boundaries=link.capabilities.databases_are_boundaries,
+        resolves_aliases=link.capabilities.resolves_aliases,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from milvus_rbac.controller.performing import Outcome, apply_plans
 from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdatePassword
-from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser
+from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser, stale_of
 from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.desired import ServerFacts, lower, suspects
 from milvus_rbac.domain.diff import Proposal, diff
@@ -16,7 +16,7 @@ from milvus_rbac.domain.guard import guard
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import Scope, State, User
 from milvus_rbac.milvus.errors import MilvusRbacError
-from milvus_rbac.milvus.port import Milvus, PasswordTexts
+from milvus_rbac.milvus.port import Aliases, Milvus, PasswordTexts
 
 Assembled = Sequence[tuple[Claim, Refusal | None]]
 
@@ -73,10 +73,16 @@ async def run_round(work: Round, milvus: Milvus, books: Books, may_write: Callab
     started = time.perf_counter()
     observed = await milvus.observe(scope_of(work), work.password_texts)
     reading = time.perf_counter() - started
-    owners = (claim for claim, refusal in work.assembled if refusal is None)
-    unclear = suspects(owners, observed)
-    aliases = await milvus.resolve(unclear) if unclear else {}
-    desired = lower(work.assembled, work.server, observed, work.role_owners, aliases)
+    assembled = [
+        (claim, refusal or observed.troubles.get((claim.ref.kind.noun, claim.object_name)))
+        for claim, refusal in work.assembled
+    ]
+    owners = (claim for claim, refusal in assembled if refusal is None)
+    unclear = suspects(owners, observed, work.server)
+    found = await milvus.resolve(unclear) if unclear else Aliases()
+    # What is not known of a name takes nothing.
+    aliases = {**dict.fromkeys((*found.troubled, *found.unasked)), **found.known}
+    desired = lower(assembled, work.server, observed, work.role_owners, aliases)
     proposals = diff(observed, desired, work.server.known_privileges)
     plans = guard(proposals, observed, work.server, work.contested(proposals), work.role_owners)
     allowed = await books.prepare(plans)
@@ -103,9 +109,13 @@ def scope_of(work: Round) -> Scope:
     groups = any(claim.ref.kind is Kind.GROUP for claim in owners)
     return Scope(
         roles={
-            claim.object_name: work.databases.get(claim.ref.uid, frozenset())
-            for claim in owners
-            if claim.ref.kind is Kind.ROLE
+            # What a group left in the proxies is taken from roles that may not hold it any more.
+            **{one.role: frozenset() for claim in owners for one in stale_of(claim)},
+            **{
+                claim.object_name: work.databases.get(claim.ref.uid, frozenset())
+                for claim in owners
+                if claim.ref.kind is Kind.ROLE
+            },
         },
         # A foreign account is never probed unless it may be taken over; one that is ours and goes, needs no proof.
         logins={
