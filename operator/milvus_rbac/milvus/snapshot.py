@@ -64,7 +64,7 @@ class Snapshot:
         self.groups: dict[str, frozenset[str]] = {}
         self.grant_count = 0
         self._blocks: dict[str, list[bytes]] = {}
-        """By role, its grants: each block is a compressed RBACMeta that holds nothing else."""
+        """By role, its grants: each block is a compressed RBACMeta with some of them."""
         self._grants: dict[str, frozenset[Grant]] = {}
         """Grants of roles that were asked for, the latest last."""
 
@@ -171,9 +171,9 @@ class _Reader:
         self._snapshot.hashes[user.user] = user.password
 
     def _read_grant(self, begin: int, start: int, end: int) -> None:
-        first, last, count = self._block
+        first, _, count = self._block
         is_same = self._sign and self._reply.startswith(self._sign, start)
-        if is_same and last == begin and end - first <= _BLOCK:
+        if is_same and end - first <= _BLOCK:
             self._block = first, end, count + 1
             return
         self.end_block()
