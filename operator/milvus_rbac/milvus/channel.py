@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
+from google.protobuf.message import DecodeError
+
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.milvus import errors, wire
 from milvus_rbac.milvus.errors import InternalError, MilvusRbacError, Refused, Unreachable, clip
@@ -154,7 +156,7 @@ _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, 
 def from_rpc(code: grpc.StatusCode, details: str, endpoint: Endpoint) -> MilvusRbacError:
     """Return the error that a call without a reply stands for."""
     if (http := _HTTP_STATUS.search(details)) is not None:
-        return _foreign_server(endpoint, http["status"])
+        return _not_milvus(endpoint, http["status"])
     if code is grpc.StatusCode.UNAUTHENTICATED or _refuses_login(code, details):
         return Unreachable(
             Reason.CREDENTIALS_REJECTED,
@@ -191,11 +193,16 @@ def _is_broken_stream(details: str) -> bool:
     return any(sign in details for sign in signs)
 
 
-def _foreign_server(endpoint: Endpoint, status: str) -> Unreachable:
-    return Unreachable(
-        Reason.UNREACHABLE,
-        f"What answers at {endpoint.name} is no Milvus (HTTP status {status}): check spec.uri, and proxies on the way.",
-    )
+_OF_PROXIES: Final = ("502", "503", "504")
+"""HTTP statuses with which a proxy reports that the server behind it can't be reached."""
+
+
+def _not_milvus(endpoint: Endpoint, status: str) -> Unreachable:
+    if status in _OF_PROXIES:
+        message = f"The proxy at {endpoint.name} does not reach Milvus behind it (HTTP status {status}): check that Milvus runs."
+    else:
+        message = f"What answers at {endpoint.name} is no Milvus (HTTP status {status}): check spec.uri, and proxies on the way."
+    return Unreachable(Reason.UNREACHABLE, message)
 
 
 def _permission_denied(details: str) -> Refused:
@@ -375,8 +382,11 @@ def _status_of(reply: Any) -> Any:
     """Return the status of a reply; every reply of Milvus that has more than a status has it as its first field."""
     if not isinstance(reply, bytes):
         return getattr(reply, "status", reply)
-    found = (reply[start:end] for number, _, start, end in wire.fields(reply) if number == 1)
-    return common_pb2.Status.FromString(next(found, b""))
+    try:
+        found = (reply[start:end] for number, _, start, end in wire.fields(reply) if number == 1)
+        return common_pb2.Status.FromString(next(found, b""))
+    except (ValueError, DecodeError) as error:
+        raise InternalError(f"Milvus answered with what can't be read: {error}.") from None
 
 
 def encode(text: str) -> str:
