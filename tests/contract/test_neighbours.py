@@ -1,6 +1,7 @@
 """Trouble with one name, or one server, is nobody else's."""
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -8,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from pymilvus.grpc_gen import common_pb2
 from pymilvus.grpc_gen import milvus_pb2 as pb
 
 from milvus_rbac.domain.changes import (
@@ -28,6 +30,8 @@ from milvus_rbac.milvus.port import Milvus
 from support.double import Double, ServerSettings
 from support.double.faults import Trouble
 from support.double.store import Collection
+from testbed.milvus import MilvusFacts
+from testbed.milvus_admin import ROOT_PASSWORD
 
 from .conftest import Connect
 from .support import PASSWORD, do, look, on_collection, on_everything, password_texts
@@ -36,6 +40,7 @@ DRESSES = ("2.3", "2.4", "2.5", "2.6", "3.0")
 GROUPS = DRESSES[1:]
 RESOLVING = ("2.6", "3.0")
 BAD_NAMES = ("1a", "a-b", "a b", "a.b", "a$", "ä", "x" * 256, "")
+NAMES = (*BAD_NAMES, "orders", "_x1", "x" * 255)
 
 Serve = Callable[..., Any]
 
@@ -68,21 +73,47 @@ async def test_only_from_2_6_12_on_a_server_resolves_aliases(serve: Serve, dress
     assert stored == {"orders_7" if (await milvus.probe()).resolves_aliases else "orders"}
 
 
-@pytest.mark.parametrize("dress", DRESSES)
-@pytest.mark.parametrize("name", [*BAD_NAMES, "orders", "_x1", "x" * 255])
-async def test_what_is_taken_for_the_name_of_an_alias_is_what_the_server_takes(
+async def answer(address: str, method: str, request: Any) -> tuple[int, str]:
+    """Return how a server answers a call about an alias."""
+    reply_type = pb.DescribeAliasResponse if method == "DescribeAlias" else common_pb2.Status
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.unary_unary(
+            f"/milvus.proto.milvus.MilvusService/{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=reply_type.FromString,
+        )
+        token = base64.b64encode(f"root:{ROOT_PASSWORD}".encode()).decode()
+        reply = await call(request, metadata=(("authorization", token),))
+    status = getattr(reply, "status", reply)
+    return status.code, status.reason
+
+
+@pytest.mark.parametrize("dress", RESOLVING)
+@pytest.mark.parametrize("name", NAMES)
+async def test_aliases_are_looked_up_by_names_that_the_server_takes(
     serve: Serve, dress: str, name: str
 ) -> None:
     double, _ = await serve(dress)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{double.port}") as channel:
-        call = channel.unary_unary(
-            "/milvus.proto.milvus.MilvusService/DescribeAlias",
-            request_serializer=pb.DescribeAliasRequest.SerializeToString,
-            response_deserializer=pb.DescribeAliasResponse.FromString,
-        )
-        token = (("authorization", "cm9vdDpNaWx2dXM="),)
-        reply = await call(pb.DescribeAliasRequest(alias=name), metadata=token)
-    assert (reply.status.code == 1600) is may_be_alias(name), reply.status.reason
+    code, _ = await answer(f"127.0.0.1:{double.port}", "DescribeAlias", pb.DescribeAliasRequest(alias=name))
+    assert code == (1600 if may_be_alias(name) else 1100)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_aliases_are_looked_up_by_names_that_a_real_server_takes_for_a_new_one(
+    serve: Serve, milvus: MilvusFacts, name: str
+) -> None:
+    """2.3.5 takes any name where an alias is looked up, but not where one is made."""
+    double, _ = await serve("2.3")
+    addresses = (milvus.address, f"127.0.0.1:{double.port}")
+    request: Any = pb.CreateAliasRequest(collection_name="missing", alias=name)
+    real, doubled = [await answer(address, "CreateAlias", request) for address in addresses]
+    assert real == doubled
+    assert (real[0] == 1100) is not may_be_alias(name)
+    if name:
+        request = pb.DescribeAliasRequest(alias=name)
+        real, doubled = [await answer(address, "DescribeAlias", request) for address in addresses]
+        assert real == doubled
+        assert real[0] == 1600
 
 
 @pytest.mark.parametrize("dress", RESOLVING)

@@ -26,9 +26,10 @@ _OTHERS: Final = _FIRST | frozenset(string.digits)
 def may_be_alias(name: str) -> bool:
     """Return whether Milvus accepts a name as that of an alias.
 
-    By `validateCollectionNameOrAlias` in Milvus' internal/proxy/util.go, as it is from 2.3 to 3.0: a letter or `_`, then
+    By `validateCollectionNameOrAlias` in Milvus' internal/proxy/util.go, the same from 2.3 to 3.0: a letter or `_`, then
     letters, digits and `_`, 255 bytes at most (proxy.maxNameLength). The characters of proxy.nameValidation.allowedChars,
-    `$` by default, are for the names in grants, and not for aliases. DescribeAlias refuses other names with 1100.
+    `$` by default, are for names in grants, and not for aliases. Other names can't be made aliases, and 2.6.20 and 3.0
+    refuse to look them up (1100).
     """
     return bool(name) and len(name) <= _LONGEST and name[0] in _FIRST and _OTHERS.issuperset(name)
 

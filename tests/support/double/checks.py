@@ -88,9 +88,10 @@ def _entity(dress: Dress, what: str, name: str, marks: str, rule: str) -> None:
 def collection_or_alias(dress: Dress, what: str, name: str) -> None:
     """Check a name where a collection ("name") or an "alias" is made or looked up: stricter than in a grant, without `$`.
 
-    After validateCollectionNameOrAlias in Milvus' internal/proxy/util.go, two spaces in a row included.
+    After validateCollectionNameOrAlias in Milvus' internal/proxy/util.go, newer ones with two spaces in a row.
     """
-    said, raw = f"Invalid collection {what}: {name}. ", name.encode()
+    said = dress.say("bad collection", "Invalid collection {what}: {name}. ").format(what=what, name=name)
+    raw = name.encode()
     if not raw:
         text = f"collection {what} should not be empty"
     elif len(raw) > _MAX_NAME:

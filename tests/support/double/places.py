@@ -117,7 +117,11 @@ async def create_partition(core: Core, caller: Caller, request: Any) -> Any:
 
 async def create_alias(core: Core, caller: Caller, request: Any) -> Any:
     checks.collection_or_alias(core.dress, "alias", request.alias)
-    _collections(core, caller, request)[request.collection_name].aliases.add(request.alias)
+    collections, database = _collections(core, caller, request), database_of(caller, request)
+    if request.collection_name not in collections:
+        text = f"collection not found[database={database}][collection={request.collection_name}]"
+        raise RefusalError("UnexpectedError", 100, text, is_input=False)
+    collections[request.collection_name].aliases.add(request.alias)
     return SUCCESS
 
 
@@ -128,7 +132,8 @@ async def drop_alias(core: Core, caller: Caller, request: Any) -> Any:
 
 
 async def describe_alias(core: Core, caller: Caller, request: Any) -> Any:
-    checks.collection_or_alias(core.dress, "alias", request.alias)
+    if core.dress.checks_alias_lookups:
+        checks.collection_or_alias(core.dress, "alias", request.alias)
     _collections(core, caller, request)
     database = database_of(caller, request)
     real = core.store.real_name(database, request.alias)
