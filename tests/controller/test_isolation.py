@@ -91,7 +91,7 @@ async def test_a_change_that_is_never_answered_goes_to_the_back_alone() -> None:
     async with controller_bed() as bed:
         await applied(bed, "good")
         await bed.wait_ready("milvususers", "good")
-        bed.double.faults.add(Trouble.REFUSED, "CreateCredential", times=1000, about='"aaa"')
+        bed.double.faults.add(Trouble.REFUSED, "CreateCredential", times=1000, about="aaa")
         for user in ("aaa", "bbb", "ccc"):
             bed.user(user, roles=["reader"])
         await others_are_served(bed)

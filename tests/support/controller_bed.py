@@ -23,6 +23,8 @@ LIMITS = ServerSettings(
 HOME = "milvus"
 """The namespace of the connection."""
 DEADLINE = 20.0
+QUIET = 0.5
+"""Seconds without a request after which nothing is left to do."""
 
 
 class ControllerBed:
@@ -56,9 +58,15 @@ class ControllerBed:
         """Wait until nothing is left to do."""
         queues = [one.queue for one in self.manager.reconcilers.values()]
         await self.wait(lambda: not any(len(queue) for queue in queues), "every queue is empty")
-        calls = -1
-        while calls != (calls := len(self.double.faults.calls) + len(self.kube.log)):
-            await asyncio.sleep(0.2)
+        seen, since = -1, time.monotonic()
+
+        def is_quiet() -> bool:
+            nonlocal seen, since
+            if seen != (now := len(self.double.faults.calls) + len(self.kube.log)):
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since > QUIET
+
+        await self.wait(is_quiet, "nothing is asked any more")
 
     def spec(self, plural: str, name: str, namespace: str = HOME) -> Json:
         """Return the spec of a resource."""

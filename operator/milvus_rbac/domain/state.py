@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from milvus_rbac.domain.conditions import Refusal
+
 ANY = "*"
 """Milvus' word for "all of them", as a database and as an object name."""
 
@@ -93,6 +95,11 @@ class State:
     """The server keeps descriptions (2.6.19 and later), and somebody asked for them."""
     groups_unreadable: bool = False
     """The operator's account may not list groups: nothing must be concluded from there being none."""
+    troubles: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
+    """What could not be read of one object, and why, by the noun of its kind (such as "role") and its name. Nothing must
+    be concluded about these: a role among them has None as its grants whether it holds any or not."""
+    grant_count: int | None = None
+    """How many grants all roles hold together, admin and public left out; None where they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,6 @@ class Scope:
     descriptions: bool = False
     """Whether it matters what is said of users and roles."""
     holders: bool = False
-    """Whether it matters who holds a group, and so the grants of all roles."""
+    """Whether it matters which roles hold a privilege group. The grants of those that hold one are then read too."""
     may_be_old: float = 0.0
     """Seconds that what is read may be old, as long as nothing was written since."""

@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 
 class Trouble(Enum):
     """What becomes of a call."""
 
     REFUSED = "nothing is done, and the call ends as if the server were gone"
+    UNHEARD_OF = "nothing is done, and the reply is a refusal that no version is known for"
     REPLY_LOST = "it is done, and nobody hears of it"
     HANGING = "nothing is done, and no answer ever comes"
     NOT_READY = "the server says that it is starting"
@@ -24,7 +26,7 @@ class Fault:
     delay: float = 0.0
     """Seconds before the call is looked at."""
     about: str = ""
-    """Only calls whose request has this text."""
+    """Only for requests that name this: a user, role, group, database, alias or collection."""
 
 
 @dataclass(slots=True)
@@ -41,10 +43,10 @@ class Faults:
         """Have trouble come."""
         self.coming.append(Fault(trouble, method, times, delay, about))
 
-    async def meet(self, method: str, request: object = "") -> Trouble | None:
-        """Say what becomes of a call, after its delay."""
+    async def meet(self, method: str, request: Any) -> Trouble | None:
+        """Return what becomes of a call, after its delay."""
         for fault in self.coming:
-            if fault.method in {"", method} and (not fault.about or fault.about in str(request)):
+            if fault.method in {"", method} and (not fault.about or f'"{fault.about}"' in str(request)):
                 fault.times -= 1
                 if fault.times <= 0:
                     self.coming.remove(fault)
