@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import Change, DropRole, DropUser, takes
-from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, WantedRole, assemble, elect
+from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, WantedRole
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import DesiredRole, ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
+from milvus_rbac.domain.ownership import assemble, elect
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Role, State, User
 from properties.strategies import (

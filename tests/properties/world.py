@@ -10,8 +10,9 @@ from typing import Any
 
 from milvus_rbac.controller.round import Result, Round, run_round
 from milvus_rbac.domain import privileges
-from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser, assemble
+from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.desired import ServerFacts
+from milvus_rbac.domain.ownership import assemble
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant
 from milvus_rbac.milvus.port import Password, PasswordTexts

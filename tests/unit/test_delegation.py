@@ -26,14 +26,13 @@ from milvus_rbac.domain.claims import (
     WantedGroup,
     WantedRole,
     WantedUser,
-    assemble,
-    owners,
 )
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.delegation import NOTHING, Delegation, Expression, Operator, Permit, permit
 from milvus_rbac.domain.desired import ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
+from milvus_rbac.domain.ownership import assemble, owners
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.privileges import Level
 from milvus_rbac.domain.scopes import KnownPrivileges
@@ -192,7 +191,7 @@ class TestGrants:
             (GrantRow(("*",), "a"), {}, "the privilege *"),
             (GrantRow(("finders",), "b"), {"finders": frozenset({"Search"})}, "the database b"),
             (GrantRow(("others",), "a"), {"others": frozenset({"Search"})}, "the privilege others"),
-            (GrantRow(("finders",)), {"finders": frozenset({"ManageOwnership"})}, "give access to others"),
+            (GrantRow(("finders",)), {"finders": frozenset({"ManageOwnership"})}, "control access"),
             (GrantRow(("Dream",), "a"), {}, "does not know the privilege Dream"),
         ],
     )

@@ -116,6 +116,16 @@ SAID = Refusal(Reason.CONFLICT, "somebody else has it")
 
 
 class TestMembers:
+    def test_a_group_whose_creation_is_withheld_is_not_filled(self) -> None:
+        one = group("Search")
+        observed, contested = server(), frozenset({(one.ref.uid, CreateGroup("finders"))})
+        proposals = diff(
+            observed, lower([(one, None)], SERVER_FACTS, observed), SERVER_FACTS.known_privileges
+        )
+        (made,) = guard(proposals, observed, SERVER_FACTS, contested)
+        assert (made.changes, reasons(made)) == ((), [Reason.CONTESTED])
+        assert made.withheld == (CreateGroup("finders"), AddPrivileges("finders", frozenset({"Search"})))
+
     def test_a_group_that_is_not_there_is_made_and_filled(self) -> None:
         assert plan(group("Search", "Query"), server()).changes == (
             CreateGroup("finders"),
@@ -489,7 +499,7 @@ BEFORE = State(roles={"reader": Role(frozenset({HOLDS_GROUP}))}, groups={"finder
             ReplacePrivileges("finders", frozenset({"Search"}), frozenset({"ListDatabases"})),
             Phase.GROUPS,
             False,
-            "replace Search in privilege group finders by ListDatabases",
+            "replace Search in privilege group finders with ListDatabases",
             "spec.privileges",
             {"ListDatabases"},
         ),
@@ -505,7 +515,7 @@ BEFORE = State(roles={"reader": Role(frozenset({HOLDS_GROUP}))}, groups={"finder
             ClearProxies("reader", holds("Query")),
             Phase.CLEAR,
             True,
-            "take Query on sales from role reader in the proxies",
+            "clear Query on sales of role reader from the proxies",
             "spec.privileges",
             {"Search"},
         ),

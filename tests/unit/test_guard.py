@@ -29,6 +29,7 @@ from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Ro
 SERVER_FACTS = ServerFacts(superuser=True)
 QUERY = Grant(ObjectType.COLLECTION, "Query", "default", ANY)
 INSERT = Grant(ObjectType.COLLECTION, "Insert", "default", ANY)
+DELETE = Grant(ObjectType.COLLECTION, "Delete", "default", ANY)
 NO_SECRET = Refusal(Reason.WAITING_FOR_SECRET, "No Secret yet.")
 TAKEN = Refusal(Reason.CONFLICT, "Taken.")
 IN_FORCE, REFUSED, UNKNOWN = PasswordVerdict.IN_FORCE, PasswordVerdict.REFUSED, PasswordVerdict.UNKNOWN
@@ -384,8 +385,8 @@ def test_who_is_created_again_is_not_unbound_from_what_it_has_lost() -> None:
 
 def test_what_somebody_keeps_undoing_is_left_alone_and_nothing_else() -> None:
     fought = (GrantPrivilege("reader", INSERT), GrantPrivilege("reader", Grant("Global", "Other", ANY, ANY)))
-    one = plan(role("Query", "Insert", origin=CREATED), state(reader=set()), fought=fought)
-    assert one.changes == (GrantPrivilege("reader", QUERY),)
+    one = plan(role("Query", "Insert", origin=CREATED), state(reader={DELETE}), fought=fought)
+    assert one.changes == (GrantPrivilege("reader", QUERY), RevokePrivilege("reader", DELETE))
     assert one.withheld == (GrantPrivilege("reader", INSERT),)
     assert reasons(one) == [Reason.CONTESTED]
     assert "reconcile-at" in one.refusals[0].message

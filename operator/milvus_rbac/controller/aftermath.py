@@ -24,6 +24,7 @@ from milvus_rbac.controller.tools import RETRY_LATER, Tools
 from milvus_rbac.controller.vault import Vault
 from milvus_rbac.controller.waiting import Waiting
 from milvus_rbac.domain.changes import (
+    CREATES,
     CreateRole,
     CreateUser,
     DropUser,
@@ -34,7 +35,7 @@ from milvus_rbac.domain.changes import (
 from milvus_rbac.domain.claims import Kind
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import ServerFacts
-from milvus_rbac.domain.plan import CREATES, ClaimPlan
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.kube.client import ClusterError, ClusterRefused, LeaseLost
 from milvus_rbac.milvus.errors import (

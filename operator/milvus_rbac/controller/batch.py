@@ -15,9 +15,10 @@ from milvus_rbac.controller.own_secrets import OwnSecrets
 from milvus_rbac.controller.store import Store
 from milvus_rbac.controller.together import together
 from milvus_rbac.controller.vault import Reading, Vault
-from milvus_rbac.domain.claims import Claim, Kind, WantedUser, assemble, owners
+from milvus_rbac.domain.claims import Claim, Kind, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import ServerFacts
+from milvus_rbac.domain.ownership import assemble, owners
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.kube.client import ClusterRefused
 from milvus_rbac.milvus.port import Address, Password, PasswordTexts

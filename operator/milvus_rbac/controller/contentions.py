@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from milvus_rbac.domain import contention
 from milvus_rbac.domain.changes import Change
 from milvus_rbac.domain.contention import Contention, Need
-from milvus_rbac.domain.diff import Proposal
+from milvus_rbac.domain.plan import Proposal
 
 
 class ContentionMemory:
