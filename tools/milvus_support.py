@@ -1,4 +1,4 @@
-"""What a server of each line can, as `capabilities` finds it out, and what is done where it can't. Data for the documentation.
+"""What each line of Milvus can do, as milvus/capabilities.py detects it, and what the operator does instead.
 
 tests/contract/test_dialects.py asks a server of each line and compares.
 """
@@ -13,12 +13,12 @@ from milvus_rbac.milvus.port import Capabilities
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """Something that not every server can."""
+    """A feature that not every server has."""
 
     what: str
     has: Callable[[Capabilities], bool]
     instead: str
-    """What the operator does on a server that can't."""
+    """What the operator does on a server without it."""
 
 
 ABILITIES: Final = (

@@ -1,4 +1,4 @@
-"""A Milvus, the resources that claim things in it, and the rounds between them: everything of the corridor but its I/O.
+"""A Milvus, the resources that claim things in it, and the turns between them: a reconciler without its I/O.
 
 What Kubernetes would keep (claims, intents) is kept here, and survives a crash of the operator the way it would there.
 """
@@ -68,8 +68,8 @@ class World:
     released: dict[str, bool] = field(default_factory=dict)
     """Deletions that were concluded: whether the object was left behind."""
 
-    def round(self, *, status_lost: bool = False) -> Result:
-        """Run one round for everything; with `status_lost` the operator dies before it writes any status."""
+    def turn(self, *, status_lost: bool = False) -> Result:
+        """Run one turn for everything; with `status_lost` the operator dies before it writes any status."""
         assembled = assemble(self.claims.values(), self.claims.keys())
         work = Round(assembled, PasswordTexts(self.passwords, self.old), self.server)
         result = _LOOP.run(run_round(work, self.milvus, self, lambda: None))
@@ -79,15 +79,15 @@ class World:
                     self._conclude(plan, result)
         return result
 
-    def interrupted_round(self, after: int, *, answer_lost: bool, status_lost: bool) -> Result:
-        """Run a round whose connection breaks after some writes, then bring Milvus back."""
+    def interrupted_turn(self, after: int, *, answer_lost: bool, status_lost: bool) -> Result:
+        """Run a turn whose connection breaks after some writes, then bring Milvus back."""
         self.milvus.writes, self.milvus.outage = 0, Outage(after, answer_lost)
-        result = self.round(status_lost=status_lost)
+        result = self.turn(status_lost=status_lost)
         self.milvus.outage = None
         return result
 
     def delete(self, uids: Collection[str]) -> None:
-        """Somebody deletes resources; those that never were held go at once."""
+        """Delete resources; those without a finalizer go at once."""
         for uid in uids:
             one = self.claims[uid]
             if one.is_ours:
@@ -96,14 +96,14 @@ class World:
                 del self.claims[uid]
 
     async def prepare(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
-        """Write the intents down: engine/books.py."""
+        """Record the intents, as the controller does in the status of the connection."""
         for plan in plans:
             if plan.creates and not plan.claim.deleting and plan.claim.origin is None:
                 self._change(plan, lambda old: replace(old, intended=True))
         return frozenset(plan.claim.ref.uid for plan in plans)
 
     def _conclude(self, plan: ClaimPlan, result: Result) -> None:
-        """Write the status, or let the resource go: engine/aftermath.py."""
+        """Write the status, or remove the finalizer, as the controller does after a turn."""
         if plan.claim.deleting:
             if result.outcome.is_complete(plan):
                 del self.claims[plan.claim.ref.uid]

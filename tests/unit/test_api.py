@@ -169,7 +169,7 @@ class TestUri:
             ("./milvus.db", "a file of Milvus Lite"),
             ("http://milvus/data/milvus.db", "a path to one"),
             ("unix:/run/milvus.sock", "a socket"),
-            ("http://root:Milvus@milvus:19530", "a password where everybody reads it"),
+            ("http://root:Milvus@milvus:19530", "a password that every reader of the resource sees"),
             ("http://milvus:19530/sales", "a path"),
             ("http://milvus:19530?secure=true", "a query"),
             ("http://milvus:", "no port after the colon"),

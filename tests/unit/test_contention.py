@@ -38,7 +38,7 @@ def test_only_snapshots_of_the_interval_count() -> None:
         contentions.note({"u": [BIND]})
         assert not contentions.contested(proposed(BIND), (), INTERVAL)
     undo(contentions, 3, BIND)
-    assert contentions.contested(proposed(BIND), (), INTERVAL) == {("u", BIND)}, "held off in every round"
+    assert contentions.contested(proposed(BIND), (), INTERVAL) == {("u", BIND)}, "held off in every turn"
 
 
 def test_what_was_never_made_was_never_undone() -> None:
@@ -56,7 +56,7 @@ def test_what_was_not_made_again_since_was_not_undone_again() -> None:
         assert not contentions.contested(proposed(BIND), {"u"}, INTERVAL)
 
 
-def test_a_snapshot_without_the_need_ends_the_quarrel() -> None:
+def test_a_snapshot_without_the_need_ends_the_contention() -> None:
     contentions = ContentionMemory()
     undo(contentions, 2, BIND)
     assert not contentions.contested(proposed(), {"u"}, INTERVAL)
@@ -81,7 +81,7 @@ def test_after_the_hold_it_is_made_once_more_and_then_held_again() -> None:
     assert told == [0, 0, 1, 1, 2, 2]
 
 
-def test_who_is_changed_starts_afresh_and_nobody_else() -> None:
+def test_a_changed_claim_starts_afresh_and_no_other() -> None:
     contentions = ContentionMemory()
     undo(contentions, 3, BIND)
     undo(contentions, 3, GRANT, uid="other")
@@ -92,7 +92,7 @@ def test_who_is_changed_starts_afresh_and_nobody_else() -> None:
     assert undo(contentions, 3, BIND) == [False, False, True]
 
 
-def test_one_batch_of_a_snapshot_leaves_the_quarrels_of_another_alone() -> None:
+def test_one_batch_of_a_snapshot_leaves_the_contentions_of_another_alone() -> None:
     contentions = ContentionMemory()
     undo(contentions, 2, BIND)
     undo(contentions, 2, GRANT, uid="other")

@@ -37,7 +37,7 @@ def claim(
         (Kind.GROUP, "finders", None, "a name like any other"),
         (Kind.GROUP, "Search", Reason.RESERVED_NAME, "a privilege's name"),
         (Kind.GROUP, "CollectionAdmin", Reason.RESERVED_NAME, "built in"),
-        (Kind.USER, " app", Reason.INVALID_NAME, "Milvus stores it trimmed, and nobody can log in"),
+        (Kind.USER, " app", Reason.INVALID_NAME, "Milvus stores it trimmed, and no login works"),
         (Kind.ROLE, "reader ", Reason.INVALID_NAME, "Milvus stores it with the space"),
         (Kind.ROLE, " admin", Reason.INVALID_NAME, "the spaces are what is to be mended"),
     ],
@@ -57,9 +57,9 @@ def test_reserved_and_untidy_names_are_refused(
 @pytest.mark.parametrize(
     ("contenders", "owner"),
     [
-        pytest.param([], None, id="nobody asks"),
+        pytest.param([], None, id="without a claim there is no owner"),
         pytest.param([claim("b", LATE), claim("a", EARLY)], "a", id="the elder"),
-        pytest.param([claim("b"), claim("a")], "a", id="of one second, the uid decides for everybody alike"),
+        pytest.param([claim("b"), claim("a")], "a", id="of one second, the uid decides"),
         pytest.param(
             [claim("a", EARLY), claim("b", LATE, origin=Origin.ADOPTED)],
             "b",
@@ -68,7 +68,7 @@ def test_reserved_and_untidy_names_are_refused(
         pytest.param(
             [claim("a", EARLY), claim("b", LATE, intended=True)],
             "b",
-            id="who was about to create it before the elder",
+            id="a claim with an intent before the elder",
         ),
         pytest.param(
             [claim("a", EARLY, intended=True), claim("b", LATE, origin=Origin.CREATED)],
@@ -83,18 +83,18 @@ def test_reserved_and_untidy_names_are_refused(
             "b",
             id="even if it owned the name",
         ),
-        pytest.param([claim("a", refusal=NO)], None, id="nobody valid"),
+        pytest.param([claim("a", refusal=NO)], None, id="an invalid claim owns nothing"),
         pytest.param(
             [claim("a", EARLY, deleting=True), claim("b", LATE)],
             "b",
-            id="who goes and has nothing stands back",
+            id="a deleted claim that has nothing stands back",
         ),
         pytest.param(
             [claim("a", EARLY), claim("b", LATE, origin=Origin.CREATED, deleting=True)],
             "b",
-            id="who goes and has it, has it until gone",
+            id="a deleted claim that has the object keeps it until it is gone",
         ),
-        pytest.param([claim("a", deleting=True)], None, id="who goes and has nothing owns nothing"),
+        pytest.param([claim("a", deleting=True)], None, id="a deleted claim that has nothing owns nothing"),
     ],
 )
 def test_a_name_belongs_to_one(contenders: list[Claim], owner: str | None) -> None:
@@ -103,7 +103,7 @@ def test_a_name_belongs_to_one(contenders: list[Claim], owner: str | None) -> No
         assert (elected.ref.uid if elected else None) == owner
 
 
-def test_who_does_not_own_the_name_is_told_who_does() -> None:
+def test_a_claim_that_does_not_own_its_name_learns_which_one_does() -> None:
     owner, rival = claim("a", EARLY), claim("b", LATE)
     answers = dict(assemble([owner, rival], {"a", "b"}))
     assert answers[owner] is None
@@ -140,12 +140,12 @@ def test_a_user_and_a_role_of_one_name_are_no_rivals() -> None:
     assert assemble(claims, {"a", "b"}) == tuple((one, None) for one in claims)
 
 
-def test_what_is_wrong_with_a_claim_comes_before_who_has_its_name() -> None:
+def test_what_is_wrong_with_a_claim_comes_before_its_rivals() -> None:
     owner, wrong = claim("a"), claim("b", LATE, refusal=NO)
     assert dict(assemble([owner, wrong], {"b"})) == {wrong: NO}
 
 
-def test_a_role_is_owned_by_who_has_it_and_not_by_who_asks_for_it() -> None:
+def test_a_role_is_owned_by_the_claim_that_has_it_and_not_by_one_that_asks_for_it() -> None:
     mine = claim("mine", origin=Origin.CREATED)
     intended = replace(claim("intended", intended=True), object_name="intended")
     asked = replace(claim("asked"), object_name="asked")

@@ -145,7 +145,7 @@ def _standing(claim: Claim, owner: Claim | None) -> Refusal | None:
 
 
 def exists(claim: Claim, observed: State) -> bool:
-    """Return whether the claimed object is in Milvus, whoever owns it."""
+    """Return whether the claimed object is in Milvus, owned by this claim or not."""
     match claim.ref.kind:
         case Kind.USER:
             return claim.object_name in observed.users
