@@ -247,7 +247,7 @@ def _refuse_size(
     known_privileges: KnownPrivileges,
     server: ServerFacts,
 ) -> Desired:
-    """Give and take nothing while a role asks for too many grants; only what is no longer permitted is taken."""
+    """Return the refusal of a role that asks for too many grants: nothing is given, and only what is not permitted is taken."""
     message = (
         f"spec.grants: the role asks for {wanted.grant_count:,} grants (privileges times collections, over all rows), and "
         f"{MAX_GRANTS:,} is the limit; until it asks for fewer, its grants stay as they are. Split it into several roles, "

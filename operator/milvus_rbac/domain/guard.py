@@ -374,7 +374,7 @@ RULES: tuple[Rule, ...] = (
     _group_is_filled,  # a grant waits for its group
     group_is_free,  # no gap in what users have
     _password_in_place,  # passwordUpdate: InPlace never drops a user
-    _is_not_contested,  # no endless quarrel with another client
+    _is_not_contested,  # not again and again against another client
 )
 
 
