@@ -41,7 +41,7 @@ lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files
 	$(PY) -m tools.crdgen --check
 	$(PY) -m tools.docgen --check
 
-unit: $(VENV)/.installed  ## The pure rooms, with every branch of domain/ covered, and the house: no server
+unit: $(VENV)/.installed  ## domain/ with every branch covered, api/, and the repository about itself: no server
 	$(PY) -m coverage run --source=operator/milvus_rbac/domain -m pytest tests/unit
 	$(PY) -m coverage report --show-missing --fail-under=100
 	$(PY) -m pytest tests/properties tests/house

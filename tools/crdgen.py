@@ -1,4 +1,4 @@
-"""Write the CustomResourceDefinitions from the models in api/v1alpha1. Knows files, and no particular field."""
+"""Writes the CustomResourceDefinitions from the models in api/v1alpha1."""
 
 import argparse
 import sys
@@ -13,14 +13,14 @@ from milvus_rbac.api.v1alpha1.resource import CATEGORY, Column
 
 ROOT = Path(__file__).parents[1]
 DIRECTORIES = (ROOT / "crds", ROOT / "helm" / "milvus-rbac-operator" / "crds")
-"""Helm installs what is in a chart's folder of this name before everything else, and never deletes it."""
+"""Helm installs a chart's folder `crds` before everything else, and never deletes what is in it."""
 HEADER = (
     "# Generated from operator/milvus_rbac/api/v1alpha1 by `make generate`; changes here are overwritten.\n"
 )
 
 
 def definition(kind: type[Resource]) -> Json:
-    """Describe a kind to the API server."""
+    """Return the CustomResourceDefinition of a kind."""
     singular = kind.__name__.lower()
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -43,25 +43,25 @@ def definition(kind: type[Resource]) -> Json:
 
 
 def render(kind: type[Resource]) -> str:
-    """Write a kind's definition as a file's text."""
+    """Return the text of a kind's file."""
     text = yaml.safe_dump(definition(kind), sort_keys=False, width=110, allow_unicode=True)
     return HEADER + text
 
 
 def files(directory: Path) -> dict[Path, str]:
-    """Say which files belong into the directory, and with which text."""
+    """Return the files that belong into the directory, with their texts."""
     return {directory / f"{kind.plural}.yaml": render(kind) for kind in KINDS}
 
 
 def stale(directory: Path) -> list[Path]:
-    """List the files that are missing, differ or belong to no kind."""
+    """Return the files that are missing, differ or belong to no kind."""
     expected = files(directory)
     differing = [path for path, text in expected.items() if not path.exists() or path.read_text() != text]
     return differing + [path for path in sorted(directory.glob("*.yaml")) if path not in expected]
 
 
 def write(directory: Path) -> None:
-    """Write every file anew, and remove those that belong to no kind."""
+    """Write all files, and remove those that belong to no kind."""
     expected = files(directory)
     directory.mkdir(parents=True, exist_ok=True)
     for path, text in expected.items():
@@ -71,7 +71,7 @@ def write(directory: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the files, or with --check only say which of them are stale."""
+    """Write the files, or with --check only name the stale ones."""
     parser = argparse.ArgumentParser(prog="tools.crdgen", description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is stale")
     parser.add_argument("--directory", type=Path, action="append", help="where the files are")

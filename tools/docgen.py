@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that are data: `python -m milvus_rbac.docgen`, or `--check` to only compare.
+"""Writes the generated parts of the documentation: `python -m tools.docgen`, or with `--check` only compares them.
 
 A generated part stands between two comments, `<!-- NAME: generated -->` and `<!-- end -->`.
 """
@@ -22,7 +22,7 @@ _PART: Final = re.compile(r"(<!-- (?P<name>[\w-]+): generated -->\n).*?(<!-- end
 
 
 def main() -> None:
-    """Write every generated part, or say which are stale and fail."""
+    """Write every generated part, or fail and name the stale ones."""
     stale = []
     for page in (*sorted((ROOT / "docs").glob("*.md")), CHART / "README.md"):
         text = page.read_text()
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def privileges() -> str:
-    """List what can be granted, by what it is about and by the first version that knows it."""
+    """Return the table of privileges, by what they are about and by the first version that has them."""
     listed: dict[tuple[str, str], list[str]] = {}
     for row in CATALOGUE:
         if not row.group:
@@ -49,7 +49,7 @@ def privileges() -> str:
 
 
 def builtin_groups() -> str:
-    """List the groups that Milvus brings along."""
+    """Return the table of the built-in groups of Milvus."""
     rows = ["| about | names |", "|---|---|"]
     groups = (row for row in CATALOGUE if row.group)
     for level, members in groupby(groups, key=lambda row: row.level):
@@ -58,7 +58,7 @@ def builtin_groups() -> str:
 
 
 def servers() -> str:
-    """Say what works on which server, and what is done instead."""
+    """Return the table of what each line of servers can do, and of what the operator does where it can't."""
     rows = [
         f"| {ability.what} | {' | '.join('yes' if ability.has(line) else 'no' for line in LINES.values())} | {ability.instead} |"
         for ability in ABILITIES
@@ -68,7 +68,7 @@ def servers() -> str:
 
 
 def values() -> str:
-    """List what can be set in the chart: what its schema says of each value, and the default."""
+    """Return the table of the chart's values: default, and description from the schema."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     rows = _rows_of_values(schema["properties"], defaults, "")

@@ -1,4 +1,4 @@
-"""What servers of each line can do, as `capabilities` finds it out, and what the operator does where they can't: documentation.
+"""What each line of Milvus can do, as milvus/capabilities.py detects it, and what the operator does instead.
 
 tests/contract/test_dialects.py compares it with a server of each line.
 """
@@ -13,12 +13,12 @@ from milvus_rbac.milvus.port import Capabilities
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """Something that not every server can do."""
+    """A feature that not every server has."""
 
     what: str
     has: Callable[[Capabilities], bool]
     instead: str
-    """What the operator does on a server that can't do it."""
+    """What the operator does on a server without it."""
 
 
 ABILITIES: Final = (

@@ -50,7 +50,7 @@ Holdings = tuple[dict[str, tuple[Password, frozenset[str]]], dict[str, frozenset
 
 @st.composite
 def holdings(draw: st.DrawFn) -> Holdings:
-    """Users with passwords and bindings, and roles with grants, as somebody left them."""
+    """Users with passwords and bindings, and roles with grants, as another client left them."""
     roles = draw(st.dictionaries(st.sampled_from(ROLES), grant_sets))
     bound = st.frozensets(st.sampled_from((PUBLIC_ROLE, *roles)))
     users = draw(st.dictionaries(st.sampled_from(USERS), st.tuples(passwords, bound)))

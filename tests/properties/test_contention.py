@@ -15,7 +15,7 @@ intervals = st.floats(10.0, LONGEST_HOLD)
 
 
 def fight(interval: float, snapshots: int) -> list[tuple[float, bool]]:
-    """Somebody undoes a change before every snapshot; give when, and whether it was held off then."""
+    """Return when a change is needed that another client undoes before every snapshot, and whether it was held off then."""
     contentions: dict[Need, Contention] = {}
     told = []
     for turn in range(snapshots):
@@ -78,7 +78,7 @@ def test_a_hold_ends_where_it_says(interval: float, earlier: int) -> None:
 
 
 @given(intervals)
-def test_one_quarrel_has_nothing_to_do_with_another(interval: float) -> None:
+def test_one_contention_has_nothing_to_do_with_another(interval: float) -> None:
     contentions = {NEED: Contention(until=interval), OTHER: Contention(until=interval)}
     assert forget(contentions, {"uid"}) == {OTHER: contentions[OTHER]}
     assert contested(forget(contentions, {"uid", "other"}), 0.0) == frozenset()

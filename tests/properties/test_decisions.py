@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import Change, DropRole, DropUser, takes
-from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, WantedRole, assemble, elect
+from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, WantedRole
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import DesiredRole, ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
+from milvus_rbac.domain.ownership import assemble, elect
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Role, State, User
 from properties.strategies import (
@@ -196,7 +197,7 @@ def test_an_answer_does_not_depend_on_who_else_is_dirty(claims: list[Claim], cho
 
 
 @given(rivals(), rivals())
-def test_the_incumbent_stays_whoever_comes(claims: list[Claim], newcomers: list[Claim]) -> None:
+def test_the_incumbent_stays_whatever_claims_come(claims: list[Claim], newcomers: list[Claim]) -> None:
     """Once the owner's claim is written down, only what is written down as well can be older."""
     for key in {one.key for one in claims}:
         contenders = [replace(one, origin=None) for one in claims if one.key == key]
@@ -220,7 +221,7 @@ def test_messages_of_a_conflict_never_name_what_is_in_another_namespace(claims: 
         assert owner.ref.namespace == one.ref.namespace or owner.ref.namespace not in refusal.message.split()
 
 
-def test_a_name_that_nobody_may_claim_is_told_so() -> None:
+def test_a_claim_that_is_invalid_stays_refused() -> None:
     one = replace(claim(Kind.ROLE, "reader", WantedRole(())), refusal=NO)
     assert assemble([one], {one.ref.uid}) == ((one, NO),)
     assert lower([(one, NO)], SERVER_FACTS)[0].state is None

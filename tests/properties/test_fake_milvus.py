@@ -29,7 +29,7 @@ from milvus_rbac.milvus.port import Password, PasswordTexts
 from support.fake_milvus import FakeMilvus, Outage
 
 NEW, OLD = Password("new-1"), Password("old-1")
-WALLET = PasswordTexts({"app": NEW, "eve": NEW}, {"app": OLD})
+TEXTS = PasswordTexts({"app": NEW, "eve": NEW}, {"app": OLD})
 LOAD = Grant(ObjectType.COLLECTION, "Load", "default", "c")
 COMPANIONS = {
     Grant(ObjectType.COLLECTION, name, "default", "c") for name in ("GetLoadState", "GetLoadingProgress")
@@ -77,7 +77,7 @@ def test_what_milvus_refuses_is_refused(change: Change, error: type[Exception], 
     milvus = server()
     before = repr((milvus.users, milvus.roles))
     with pytest.raises(error):
-        milvus.make(change, WALLET)
+        milvus.make(change, TEXTS)
     assert repr((milvus.users, milvus.roles)) == before, why
     assert milvus.writes == 0
 
@@ -93,16 +93,16 @@ def test_what_milvus_refuses_is_refused(change: Change, error: type[Exception], 
 def test_what_changes_nothing_is_taken_all_the_same(change: Change) -> None:
     milvus = server()
     before = repr((milvus.users, milvus.roles))
-    milvus.make(change, WALLET)
+    milvus.make(change, TEXTS)
     assert repr((milvus.users, milvus.roles)) == before
     assert milvus.writes == 1
 
 
 def test_a_user_that_is_gone_needs_no_drop_and_one_that_changed_gets_none() -> None:
     milvus = server()
-    milvus.make(DropUser("nobody", frozenset()), WALLET)
+    milvus.make(DropUser("nobody", frozenset()), TEXTS)
     with pytest.raises(Changed):
-        milvus.make(DropUser("app", frozenset({"empty"})), WALLET)
+        milvus.make(DropUser("app", frozenset({"empty"})), TEXTS)
     assert "app" in milvus.users
     assert milvus.writes == 0
 
@@ -111,28 +111,28 @@ def test_limits_count_what_is_built_in() -> None:
     milvus = server(max_users=2, max_roles=4)
     for change in (CreateUser("eve"), CreateRole("more")):
         with pytest.raises(Refused) as refused:
-            milvus.make(change, WALLET)
+            milvus.make(change, TEXTS)
         assert refused.value.refusal.reason is Reason.LIMIT_REACHED
 
 
 @pytest.mark.parametrize("companions", [True, False])
 def test_load_comes_and_goes_with_its_companions_where_they_are(companions: bool) -> None:
     milvus = server(companions=companions)
-    milvus.make(GrantPrivilege("empty", LOAD), WALLET)
+    milvus.make(GrantPrivilege("empty", LOAD), TEXTS)
     assert milvus.roles["empty"] == {LOAD} | (COMPANIONS if companions else set())
     milvus.roles["empty"] |= COMPANIONS
-    milvus.make(RevokePrivilege("empty", LOAD), WALLET)
+    milvus.make(RevokePrivilege("empty", LOAD), TEXTS)
     assert milvus.roles["empty"] == (set() if companions else COMPANIONS)
 
 
 def test_drops_take_bindings_along() -> None:
     milvus = server()
-    milvus.make(RevokePrivilege("reader", ELSEWHERE), WALLET)
-    milvus.make(DropRole("reader"), WALLET)
+    milvus.make(RevokePrivilege("reader", ELSEWHERE), TEXTS)
+    milvus.make(DropRole("reader"), TEXTS)
     assert milvus.users["app"].roles == set()
-    milvus.make(BindRole("app", "empty"), WALLET)
-    milvus.make(DropUser("app", frozenset({"empty"})), WALLET)
-    milvus.make(CreateUser("app"), WALLET)
+    milvus.make(BindRole("app", "empty"), TEXTS)
+    milvus.make(DropUser("app", frozenset({"empty"})), TEXTS)
+    milvus.make(CreateUser("app"), TEXTS)
     assert milvus.users["app"].roles == set()
 
 
@@ -141,7 +141,7 @@ def test_a_password_is_changed_by_who_knows_it_or_is_a_superuser() -> None:
         (server(), PasswordMeans.KNOWN_TEXT),
         (server(superuser=True), PasswordMeans.SUPERUSER),
     ):
-        milvus.make(UpdatePassword("app", means), WALLET)
+        milvus.make(UpdatePassword("app", means), TEXTS)
         assert milvus.users["app"].password == NEW
 
 
@@ -149,9 +149,9 @@ def test_a_password_is_changed_by_who_knows_it_or_is_a_superuser() -> None:
 def test_after_an_outage_nothing_is_made(answer_lost: bool) -> None:
     milvus = server()
     milvus.outage = Outage(1, answer_lost)
-    milvus.make(BindRole("app", "empty"), WALLET)
+    milvus.make(BindRole("app", "empty"), TEXTS)
     for change in (CreateRole("new"), CreateRole("newer")):
         with pytest.raises(Unreachable):
-            milvus.make(change, WALLET)
+            milvus.make(change, TEXTS)
     assert ("new" in milvus.roles) is answer_lost
     assert "newer" not in milvus.roles

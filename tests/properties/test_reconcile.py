@@ -1,4 +1,4 @@
-"""What a reconciler promises whatever it finds: it gets there, it stays there, and nothing of others is lost on the way."""
+"""What a reconciler promises whatever it finds: it gets there, it stays there, and nothing foreign is lost on the way."""
 
 from dataclasses import replace
 
@@ -23,30 +23,30 @@ from properties.world import World
 from support.fake_milvus import ROOT_PASSWORD
 
 ANYWHERE = st.integers(0, 10_000)
-"""Where a round breaks off: taken modulo the writes of a round that does not, so that every write is as likely."""
+"""Where a turn breaks off: taken modulo the writes of a turn that does not, so that every write is as likely."""
 
 
 def stop_in(situation: Situation, anywhere: int) -> int:
-    """After how many writes a round of this situation breaks off."""
+    """After how many writes a turn of this situation breaks off."""
     undisturbed = situation.world()
-    undisturbed.round()
+    undisturbed.turn()
     return anywhere % (undisturbed.milvus.writes + 1)
 
 
 @given(permitted_situations())
-def test_one_round_brings_about_what_is_wanted(situation: Situation) -> None:
+def test_one_turn_brings_about_what_is_wanted(situation: Situation) -> None:
     world = situation.world()
-    result = world.round()
+    result = world.turn()
     assert not any(result.outcome.failed.values())
     assert_settled(situation, world)
 
 
 @given(permitted_situations())
-def test_after_a_round_nothing_is_left_to_do(situation: Situation) -> None:
+def test_after_a_turn_nothing_is_left_to_do(situation: Situation) -> None:
     world = situation.world()
-    world.round()
+    world.turn()
     written = world.milvus.writes
-    again = world.round()
+    again = world.turn()
     assert [(plan.changes, plan.withheld) for plan in again.plans] == [((), ())] * len(again.plans)
     assert world.milvus.writes == written
 
@@ -65,21 +65,21 @@ def test_stopped_anywhere_it_gets_there_all_the_same(
     world = situation.world()
     for anywhere, answer_lost, status_lost in stops:
         after = stop_in(situation, anywhere)
-        world.interrupted_round(after, answer_lost=answer_lost, status_lost=status_lost)
-    result = world.round()
+        world.interrupted_turn(after, answer_lost=answer_lost, status_lost=status_lost)
+    result = world.turn()
     assert not any(result.outcome.failed.values())
     assert_settled(situation, world)
-    assert not [change for plan in world.round().plans for change in plan.changes]
+    assert not [change for plan in world.turn().plans for change in plan.changes]
 
 
 @given(crowded_situations())
-def test_what_a_limit_refuses_is_there_after_the_next_round(situation: Situation) -> None:
+def test_what_a_limit_refuses_is_there_after_the_next_turn(situation: Situation) -> None:
     world = situation.world()
-    first = world.round()
+    first = world.turn()
     # What makes no sense without the refused create is not even tried.
     reasons = [error.refusal.reason for some in first.outcome.failed.values() for _, error in some]
     assert set(reasons) <= {Reason.LIMIT_REACHED}
-    assert not any(world.round().outcome.failed.values())
+    assert not any(world.turn().outcome.failed.values())
     assert_settled(situation, world)
 
 
@@ -89,7 +89,7 @@ def test_what_was_created_is_known_as_ours_whenever_the_operator_dies(
 ) -> None:
     world = situation.world()
     before = world.milvus.users.keys() | world.milvus.roles.keys()
-    world.interrupted_round(stop_in(situation, anywhere), answer_lost=True, status_lost=True)
+    world.interrupted_turn(stop_in(situation, anywhere), answer_lost=True, status_lost=True)
     now = world.milvus.users.keys() | world.milvus.roles.keys()
     owned = {one.object_name for one in world.claims.values() if one.is_ours}
     assert now - before <= owned
@@ -98,7 +98,7 @@ def test_what_was_created_is_known_as_ours_whenever_the_operator_dies(
 @given(permitted_situations())
 def test_changes_are_made_in_the_order_of_the_phases(situation: Situation) -> None:
     world = situation.world()
-    world.round()
+    world.turn()
     turns = [phase(change) for change in world.milvus.asked]
     assert turns == sorted(turns)
 
@@ -112,7 +112,7 @@ def test_every_give_comes_before_every_take_but_that_of_a_password(one: Change, 
 @given(foreign_situations())
 def test_a_safe_adoption_takes_nothing_away(situation: Situation) -> None:
     world = situation.world()
-    world.round()
+    world.turn()
     untouchable = {one.key: one.adoption for one in situation.claims if one.adoption is not Adoption.ALWAYS}
     for name, (password, roles) in situation.users.items():
         adoption = untouchable.get((Kind.USER, name))
@@ -143,15 +143,15 @@ def test_only_what_was_created_or_taken_over_with_always_is_dropped(
     world = situation.world()
     if crash is not None:
         anywhere, answer_lost = crash
-        world.interrupted_round(stop_in(situation, anywhere), answer_lost=answer_lost, status_lost=True)
-    world.round()
+        world.interrupted_turn(stop_in(situation, anywhere), answer_lost=answer_lost, status_lost=True)
+    world.turn()
     if rotated:
         world.passwords = {name: Password("third-3") for name in world.passwords}
-    world.round()
+    world.turn()
     made = {one.key for one in world.claims.values() if one.is_ours and not _was_there(situation, one.key)}
     uids = [uid for index, uid in enumerate(world.claims) if index in doomed]
     world.delete(uids)
-    world.round()
+    world.turn()
     gone = {one.key for one in situation.claims if one.ref.uid in uids}
     for key in gone:
         there = _is_there(world, key)
@@ -174,19 +174,19 @@ def test_nothing_is_written_while_it_is_only_observed_or_suspended(
         world.claims = {uid: replace(one, suspended=True) for uid, one in world.claims.items()}
     else:
         world.server = replace(world.server, observe_only=True)
-    world.round()
+    world.turn()
     assert not any(one.is_ours for one in world.claims.values())
     world.claims = {
         uid: replace(one, deleting=True, origin=Origin.CREATED) for uid, one in world.claims.items()
     }
-    world.round()
+    world.turn()
     assert world.milvus.asked == []
 
 
 @given(foreign_situations())
 def test_only_deleted_resources_lead_to_drops(situation: Situation) -> None:
     world = situation.world()
-    result = world.round()
+    result = world.turn()
     drops = [
         change for plan in result.plans for change in plan.changes if isinstance(change, DropUser | DropRole)
     ]

@@ -29,7 +29,7 @@ summaries = st.one_of(
 
 @st.composite
 def wanted(draw: st.DrawFn) -> tuple[Condition, ...]:
-    """Conditions as a round sums them up, each type once."""
+    """Conditions as a turn sums them up, each type once."""
     conditions = [one for some in draw(st.lists(summaries, max_size=3)) for one in some]
     return tuple({one.type: one for one in conditions}.values())
 

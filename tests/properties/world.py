@@ -1,4 +1,4 @@
-"""A Milvus, the resources that claim things in it, and the turns between them: all of the controller but its I/O.
+"""A Milvus, the resources that claim things in it, and the turns between them: a reconciler without its I/O.
 
 What Kubernetes would keep (claims, intents) is kept here, and survives a crash of the operator the way it would there.
 """
@@ -12,8 +12,9 @@ from milvus_rbac.controller.apply import Budget
 from milvus_rbac.controller.batch import Batch
 from milvus_rbac.controller.reconcile import Result, Turn, reconcile_once
 from milvus_rbac.domain import privileges
-from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser, assemble
+from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.desired import ServerFacts
+from milvus_rbac.domain.ownership import assemble
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant
 from milvus_rbac.milvus.port import Password, PasswordTexts
@@ -69,8 +70,8 @@ class World:
     released: dict[str, bool] = field(default_factory=dict)
     """Deletions that were concluded: whether the object was left behind."""
 
-    def round(self, *, status_lost: bool = False) -> Result:
-        """Run one round for everything; with `status_lost` the operator dies before it writes any status."""
+    def turn(self, *, status_lost: bool = False) -> Result:
+        """Run one turn for everything; with `status_lost` the operator dies before it writes any status."""
         assembled = assemble(self.claims.values(), self.claims.keys())
         batch = Batch(assembled, {}, texts=PasswordTexts(self.passwords, self.old))
         turn = Turn(batch, self.server, budget=Budget(alone=60.0))
@@ -81,15 +82,15 @@ class World:
                     self._conclude(plan, result)
         return result
 
-    def interrupted_round(self, after: int, *, answer_lost: bool, status_lost: bool) -> Result:
-        """Run a round whose connection breaks after some writes, then bring Milvus back."""
+    def interrupted_turn(self, after: int, *, answer_lost: bool, status_lost: bool) -> Result:
+        """Run a turn whose connection breaks after some writes, then bring Milvus back."""
         self.milvus.writes, self.milvus.outage = 0, Outage(after, answer_lost)
-        result = self.round(status_lost=status_lost)
+        result = self.turn(status_lost=status_lost)
         self.milvus.outage = None
         return result
 
     def delete(self, uids: Collection[str]) -> None:
-        """Somebody deletes resources; those that never were held go at once."""
+        """Delete resources; those without a finalizer go at once."""
         for uid in uids:
             one = self.claims[uid]
             if one.is_ours:
@@ -98,14 +99,14 @@ class World:
                 del self.claims[uid]
 
     async def prepare(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
-        """Write the intents: controller/ownership.py."""
+        """Record the intents, as the controller does in the status of the connection."""
         for plan in plans:
             if plan.creates and not plan.claim.deleting and plan.claim.origin is None:
                 self._change(plan, lambda old: replace(old, intended=True))
         return frozenset(plan.claim.ref.uid for plan in plans)
 
     def _conclude(self, plan: ClaimPlan, result: Result) -> None:
-        """Write the status, or let the resource go: controller/turn.py."""
+        """Write the status, or remove the finalizer, as the controller does after a turn."""
         if plan.claim.deleting:
             if result.outcome.is_complete(plan):
                 del self.claims[plan.claim.ref.uid]

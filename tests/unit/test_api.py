@@ -169,7 +169,7 @@ class TestUri:
             ("./milvus.db", "a file of Milvus Lite"),
             ("http://milvus/data/milvus.db", "a path to one"),
             ("unix:/run/milvus.sock", "a socket"),
-            ("http://root:Milvus@milvus:19530", "a password where everybody reads it"),
+            ("http://root:Milvus@milvus:19530", "a password that every reader of the resource sees"),
             ("http://milvus:19530/sales", "a path"),
             ("http://milvus:19530?secure=true", "a query"),
             ("http://milvus:", "no port after the colon"),
@@ -300,3 +300,29 @@ class TestStatus:
         status = user(STATUS | {"claim": {"endpoint": "milvus:19530", "origin": "Found"}}).status
         assert status.claim is None
         assert status.roles == ("reader",)
+
+
+class TestSpecs:
+    def test_a_spec_alone_is_read_as_within_its_resource(self) -> None:
+        assert MilvusConnection.parse_spec(CONNECTION) == connection().spec
+        assert MilvusUser.parse_spec(USER | {"status": STATUS}) == user().spec
+        assert MilvusRole.parse_spec(ROLE) == role().spec
+
+    def test_a_damaged_status_is_not_even_looked_at(self) -> None:
+        spec = MilvusUser.parse_spec(USER | {"status": {"claim": 7}})
+        assert spec == user().spec
+
+    def test_its_fields_have_the_names_of_kubernetes(self) -> None:
+        spec = MilvusUser.parse_spec({"spec": USER["spec"] | {"deletion_policy": "Retain"}})
+        assert spec == user().spec
+
+    @pytest.mark.parametrize("body", [{}, {"spec": None}, {"spec": {"roles": []}}, {"status": {}}])
+    def test_without_its_required_fields_it_is_refused(self, body: Json) -> None:
+        for kind in KINDS:
+            with pytest.raises(ValidationError):
+                kind.parse_spec(body)
+
+    def test_an_error_names_its_field(self) -> None:
+        with pytest.raises(ValidationError) as caught:
+            MilvusUser.parse_spec({"spec": USER["spec"] | {"roles": ["reader", 7]}})
+        assert caught.value.errors()[0]["loc"] == ("roles", 1)

@@ -112,7 +112,7 @@ class TestHealth:
         status = "Degraded" if reason in HOPELESS else EXPECTED[patience(reason)]
         assert argo.health(resource(said(*refused(reason)))) == Health(status, SAID)
 
-    def test_a_reason_that_nobody_knows_waits_for_somebody(self, argo: ArgoCD) -> None:
+    def test_an_unknown_reason_waits_for_a_person(self, argo: ArgoCD) -> None:
         ready = Condition("Ready", "False", "OfNextYear", SAID, 2)
         assert argo.health(resource(said(ready))) == Health("Degraded", SAID)
 

@@ -75,7 +75,7 @@ def with_role(name: str, *grants: Grant) -> State:
             False,
             "grant Load on sales.orders to role unread",
             with_role("unread", LOAD),
-            id="of a role that nobody read, the grant is known at least",
+            id="of a role that was not read, the grant is known at least",
         ),
         pytest.param(
             CreateUser("eve"),
@@ -149,7 +149,7 @@ def with_role(name: str, *grants: Grant) -> State:
             True,
             "revoke Load on sales.orders from role writer",
             with_role("writer", STATE),
-            id="what is given again is there, whoever took it",
+            id="what is given again is there, whatever took it",
         ),
         pytest.param(
             RevokePrivilege("writer", LIST),

@@ -1,4 +1,4 @@
-"""Reasons become conditions: what needs somebody first, and no time moves without need."""
+"""Reasons become conditions: what a person must change comes first, and no time moves without need."""
 
 import pytest
 
@@ -44,17 +44,17 @@ def test_every_reason_waits_for_something_or_nothing() -> None:
     ("refusals", "reason", "message", "beside"),
     [
         pytest.param([], Reason.READY, "Well.", [], id="nothing refused is ready"),
-        pytest.param([CONFLICT], Reason.CONFLICT, "Taken.", ["Stalled"], id="somebody has to do something"),
+        pytest.param([CONFLICT], Reason.CONFLICT, "Taken.", ["Stalled"], id="a person has to do something"),
         pytest.param(
             [WAITING], Reason.WAITING_FOR_ROLE, "No role yet.", ["Reconciling"], id="it may heal by itself"
         ),
-        pytest.param([SUSPENDED], Reason.SUSPENDED, "Suspended.", [], id="it is as somebody asked for"),
+        pytest.param([SUSPENDED], Reason.SUSPENDED, "Suspended.", [], id="it is what the spec asks for"),
         pytest.param(
             [WAITING, CONFLICT],
             Reason.CONFLICT,
             "Taken. No role yet.",
             ["Stalled"],
-            id="what needs somebody comes first",
+            id="what a person must change comes first",
         ),
         pytest.param(
             [SECRET, WAITING],

@@ -26,14 +26,13 @@ from milvus_rbac.domain.claims import (
     WantedGroup,
     WantedRole,
     WantedUser,
-    assemble,
-    owners,
 )
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.delegation import NOTHING, Delegation, Expression, Operator, Permit, permit
 from milvus_rbac.domain.desired import ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
+from milvus_rbac.domain.ownership import assemble, owners
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.privileges import Level
 from milvus_rbac.domain.scopes import KnownPrivileges
@@ -132,7 +131,7 @@ def test_the_first_entry_that_matches_decides() -> None:
 @pytest.mark.parametrize(
     "name", ["*", "All", "Admin", "ClusterAdmin", "ManageOwnership", "BackupRBAC", "UpdateUser"]
 )
-def test_what_gives_everything_or_access_to_others_is_not_delegated_whoever_says_so(name: str) -> None:
+def test_what_gives_everything_or_access_to_others_is_never_delegated(name: str) -> None:
     entry = replace(ENTRY, privileges=frozenset({name, "Search"}))
     given = permit([entry], "team-a", {}, role_name="a_reader")
     assert given.privileges == {"Search"}
@@ -192,7 +191,7 @@ class TestGrants:
             (GrantRow(("*",), "a"), {}, "the privilege *"),
             (GrantRow(("finders",), "b"), {"finders": frozenset({"Search"})}, "the database b"),
             (GrantRow(("others",), "a"), {"others": frozenset({"Search"})}, "the privilege others"),
-            (GrantRow(("finders",)), {"finders": frozenset({"ManageOwnership"})}, "give access to others"),
+            (GrantRow(("finders",)), {"finders": frozenset({"ManageOwnership"})}, "control access"),
             (GrantRow(("Dream",), "a"), {}, "does not know the privilege Dream"),
         ],
     )
@@ -420,7 +419,7 @@ class TestHeirs:
             replace(HEIR, permit=NOTHING),
         ],
     )
-    def test_nobody_else_inherits(self, other: Claim) -> None:
+    def test_no_other_claim_inherits(self, other: Claim) -> None:
         made = plans(self.OWNER, other, observed=holding())
         assert made["role-a_reader"].changes == (DropRole("a_reader"),)
         assert made["heir"].changes == ()
@@ -457,7 +456,7 @@ class TestLeavingBehind:
 
 
 def test_what_can_not_be_judged_is_kept_only_where_it_is_permitted() -> None:
-    """An alias that nobody may look up keeps grants of that privilege, but not in databases that were taken away."""
+    """An alias that can't be looked up keeps grants of that privilege, but not in databases that are no longer delegated."""
     elsewhere = replace(SEARCH, database="b")
     named = replace(SEARCH, object_name="orders_7")
     one = role(GrantRow(("Search",), "a", ("orders",)))

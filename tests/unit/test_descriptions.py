@@ -1,4 +1,4 @@
-"""Descriptions: where a server keeps them they are as wanted, and they stand in nobody's way."""
+"""Descriptions: where a server keeps them they are as wanted, and they never hold anything else back."""
 
 from dataclasses import replace
 

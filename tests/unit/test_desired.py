@@ -1,4 +1,4 @@
-"""What resources ask for, in the words of a server: rows become grants, and each name that can't is refused by itself."""
+"""What resources want as a server stores it: rows become grants, and each name that can't is refused by itself."""
 
 from dataclasses import replace
 
@@ -98,7 +98,7 @@ def test_a_row_becomes_the_grants_that_a_server_stores(
             GrantRow(("Nonsense",)),
             Reason.UNKNOWN_PRIVILEGE,
             "docs/milvusrole.md",
-            id="what nobody knows is sent to the list",
+            id="an unknown name is sent to the list",
         ),
         pytest.param(
             GrantRow(("CollectionReadOnly",)),
@@ -200,7 +200,7 @@ class TestUsers:
             frozenset({"reader", "writer"}), PasswordMeans.SUPERUSER
         )
 
-    def test_public_is_everybodys_and_refused_by_name(self) -> None:
+    def test_every_user_has_public_and_it_is_refused_by_name(self) -> None:
         desired = lowered(user("reader", "public"))
         assert isinstance(desired.state, DesiredUser)
         assert desired.state.roles == {"reader"}
@@ -226,7 +226,7 @@ class TestUsers:
     def test_the_way_to_a_new_password_is_the_gentlest_there_is(
         self, superuser: bool | None, known: bool, means: PasswordMeans | None, reason: str
     ) -> None:
-        known_old = frozenset({"app"}) if known else frozenset({"somebody"})
+        known_old = frozenset({"app"}) if known else frozenset({"another"})
         desired = lowered(user(), replace(SERVER_FACTS, superuser=superuser, known_old=known_old))
         assert isinstance(desired.state, DesiredUser)
         assert desired.state.means is means, reason

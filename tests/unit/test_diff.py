@@ -128,7 +128,7 @@ def test_a_role_is_made_what_is_wanted(
             {STATE},
             LOAD,
             {STATE},
-            "it is only granted in this round, before the revoke takes it again",
+            "it is only granted in this turn, before the revoke takes it again",
         ),
         ({FLUSH, FLUSH_STATE}, {FLUSH_STATE}, FLUSH, {FLUSH_STATE}, "Flush has a companion too"),
         ({LOAD, STATE, QUERY}, {QUERY}, LOAD, set(), "what is not wanted is not given again"),
@@ -140,7 +140,7 @@ def test_a_wanted_companion_is_given_again_after_its_leader_is_taken(
     assert RevokePrivilege("reader", taken, frozenset(again)) in role_changes(held, wanted), reason
 
 
-def test_a_role_that_nobody_read_is_taken_for_empty() -> None:
+def test_a_role_that_was_not_read_is_taken_for_empty() -> None:
     assert role_changes(set(), {QUERY}, unread=True) == (GrantPrivilege("reader", QUERY),)
     assert role_changes(set(), None, unread=True) == (DropRole("reader"),)
 
@@ -173,7 +173,7 @@ REFUSED = PasswordVerdict.REFUSED
             (BindRole("app", "c"), UnbindRole("app", "a")),
             id="missing roles are bound, others unbound",
         ),
-        pytest.param(held_user("public"), wanted_user(), (), id="public is everybody's, bound or not"),
+        pytest.param(held_user("public"), wanted_user(), (), id="every user has public, bound or not"),
         pytest.param(
             held_user("a", password=REFUSED),
             wanted_user("a"),
@@ -202,7 +202,7 @@ REFUSED = PasswordVerdict.REFUSED
             held_user(password=PasswordVerdict.UNKNOWN),
             wanted_user(outdated=True),
             (UpdatePassword("app", SUPERUSER),),
-            id="where nobody can try it, a new version of the Secret counts",
+            id="where it can't be tried, a new version of the Secret counts",
         ),
         pytest.param(
             held_user("a"),

@@ -112,10 +112,20 @@ def reasons(one: ClaimPlan) -> list[Reason]:
 
 HOLDS_GROUP = holds("finders")
 STALE = StaleGrant("reader", holds("Query"))
-SAID = Refusal(Reason.CONFLICT, "somebody else has it")
+SAID = Refusal(Reason.CONFLICT, "another resource has it")
 
 
 class TestMembers:
+    def test_a_group_whose_creation_is_withheld_is_not_filled(self) -> None:
+        one = group("Search")
+        observed, contested = server(), frozenset({(one.ref.uid, CreateGroup("finders"))})
+        proposals = diff(
+            observed, lower([(one, None)], SERVER_FACTS, observed), SERVER_FACTS.known_privileges
+        )
+        (made,) = guard(proposals, observed, SERVER_FACTS, contested)
+        assert (made.changes, reasons(made)) == ((), [Reason.CONTESTED])
+        assert made.withheld == (CreateGroup("finders"), AddPrivileges("finders", frozenset({"Search"})))
+
     def test_a_group_that_is_not_there_is_made_and_filled(self) -> None:
         assert plan(group("Search", "Query"), server()).changes == (
             CreateGroup("finders"),
@@ -148,7 +158,7 @@ class TestMembers:
         )
         assert name in made.refusals[0].message
 
-    def test_where_nobody_tells_levels_the_catalogue_does(self) -> None:
+    def test_where_the_server_shows_no_levels_the_catalogue_does(self) -> None:
         facts = ServerFacts(known_privileges=KnownPrivileges(privilege_groups=True))
         assert plan(group("ListFileResources"), server(), server=facts).refusals == ()
         assert reasons(plan(group("Search", "ShowCollections"), server(), server=facts)) == [
@@ -325,26 +335,26 @@ class TestUnreadable:
     @pytest.mark.parametrize(
         "how", [{"retain": True}, {"suspended": True}, {"origin": Origin.ADOPTED}, {"refusal": SAID}]
     )
-    def test_a_group_that_stays_in_milvus_holds_nobody_up(self, how: dict[str, Any]) -> None:
+    def test_a_group_that_stays_in_milvus_blocks_no_deletion(self, how: dict[str, Any]) -> None:
         made = plan(replace(group("Search", deleting=True), **how), self.OBSERVED)
         assert (made.withheld, made.refusals, made.left_behind) == ((), (), True)
 
 
 class TestLevels:
-    def test_a_group_that_nobody_holds_may_change_its_level(self) -> None:
+    def test_a_group_that_no_role_holds_may_change_its_level(self) -> None:
         made = plan(group("ShowCollections"), server({"finders": {"Search"}}))
         assert made.changes == (
             ReplacePrivileges("finders", frozenset({"Search"}), frozenset({"ShowCollections"})),
         )
 
-    def test_a_group_that_somebody_holds_keeps_its_level(self) -> None:
+    def test_a_group_that_a_role_holds_keeps_its_level(self) -> None:
         made = plan(group("ShowCollections"), server({"finders": {"Search"}}, foreign={HOLDS_GROUP}))
         assert (made.changes, reasons(made)) == ((), [Reason.IN_USE])
         assert "foreign" in made.refusals[0].message
 
 
 class TestDeletion:
-    def test_a_group_that_nobody_holds_is_dropped_with_what_is_in_it(self) -> None:
+    def test_a_group_that_no_role_holds_is_dropped_with_what_is_in_it(self) -> None:
         made = plan(group("Search", deleting=True), server({"finders": {"Search"}}))
         assert made.changes == (DropGroup("finders"),)
 
@@ -489,7 +499,7 @@ BEFORE = State(roles={"reader": Role(frozenset({HOLDS_GROUP}))}, groups={"finder
             ReplacePrivileges("finders", frozenset({"Search"}), frozenset({"ListDatabases"})),
             Phase.GROUPS,
             False,
-            "replace Search in privilege group finders by ListDatabases",
+            "replace Search in privilege group finders with ListDatabases",
             "spec.privileges",
             {"ListDatabases"},
         ),
@@ -505,7 +515,7 @@ BEFORE = State(roles={"reader": Role(frozenset({HOLDS_GROUP}))}, groups={"finder
             ClearProxies("reader", holds("Query")),
             Phase.CLEAR,
             True,
-            "take Query on sales from role reader in the proxies",
+            "clear Query on sales of role reader from the proxies",
             "spec.privileges",
             {"Search"},
         ),

@@ -29,6 +29,7 @@ from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Ro
 SERVER_FACTS = ServerFacts(superuser=True)
 QUERY = Grant(ObjectType.COLLECTION, "Query", "default", ANY)
 INSERT = Grant(ObjectType.COLLECTION, "Insert", "default", ANY)
+DELETE = Grant(ObjectType.COLLECTION, "Delete", "default", ANY)
 NO_SECRET = Refusal(Reason.WAITING_FOR_SECRET, "No Secret yet.")
 TAKEN = Refusal(Reason.CONFLICT, "Taken.")
 IN_FORCE, REFUSED, UNKNOWN = PasswordVerdict.IN_FORCE, PasswordVerdict.REFUSED, PasswordVerdict.UNKNOWN
@@ -45,7 +46,7 @@ def user(*roles: str, refusal: Refusal | None = None, **fields: Any) -> Claim:
 
 
 def state(held: set[str] | None = None, verdict: PasswordVerdict = IN_FORCE, **roles: set[Grant]) -> State:
-    """Who holds what: the user `app` if `held` says its roles, and roles."""
+    """A server with roles and, unless `held` is None, with the user `app` and these roles of it."""
     return State(
         users={} if held is None else {"app": User(frozenset(held), verdict)},
         roles={name: Role(frozenset(grants)) for name, grants in roles.items()},
@@ -220,7 +221,7 @@ DROP_USER, DROP_ROLE = (DropUser("app", frozenset()),), (DropRole("reader"),)
         pytest.param(role(origin=CREATED), DROP_ROLE, False, id="roles go like users"),
         pytest.param(user(origin=CREATED, retain=True), (), True, id="what is to stay stays, and is named"),
         pytest.param(user(retain=True), (), False, id="what is not ours is no leftover"),
-        pytest.param(user(origin=CREATED, suspended=True), (), True, id="who is suspended goes untouched"),
+        pytest.param(user(origin=CREATED, suspended=True), (), True, id="a suspended one goes untouched"),
         pytest.param(
             user(origin=CREATED, refusal=None, retain=False),
             DROP_USER,
@@ -256,14 +257,14 @@ def test_of_what_is_gone_nothing_is_left(claim: Claim) -> None:
     assert (one.changes, one.left_behind) == ((), False)
 
 
-def test_who_lost_the_name_to_another_drops_nothing_when_it_goes() -> None:
+def test_a_claim_that_lost_its_name_drops_nothing_when_it_is_deleted() -> None:
     observed = state(set())
     (proposal,) = diff(observed, lower([(user(deleting=True), TAKEN)], SERVER_FACTS))
     (one,) = guard([proposal], observed, SERVER_FACTS)
     assert (one.changes, one.left_behind) == ((), False)
 
 
-def test_a_role_is_dropped_even_where_somebody_contests_it() -> None:
+def test_a_role_is_dropped_even_if_another_client_contests_it() -> None:
     one = plan(role(deleting=True, origin=CREATED), state(reader={QUERY}), fought=(DropRole("reader"),))
     assert one.changes == (RevokePrivilege("reader", QUERY, before_drop=True), DropRole("reader"))
 
@@ -277,11 +278,11 @@ class TestExpiry:
         one = plan(user("reader", expired=True, origin=origin, retain=True), state({"reader"}, reader=set()))
         assert (one.changes, reasons(one)) == ((DropUser("app", frozenset({"reader"})),), [Reason.EXPIRED])
 
-    def test_a_user_of_somebody_else_stays(self) -> None:
+    def test_a_foreign_user_stays(self) -> None:
         one = plan(user(expired=True), state(set()))
         assert (one.changes, reasons(one), one.origin) == ((), [Reason.EXPIRED], None)
 
-    def test_who_is_gone_already_says_why(self) -> None:
+    def test_a_user_that_is_gone_already_says_why(self) -> None:
         one = plan(user(expired=True, origin=CREATED), state())
         assert (one.changes, reasons(one)) == ((), [Reason.EXPIRED])
 
@@ -306,7 +307,7 @@ class TestExpiry:
         one = plan(user(expired=True, origin=CREATED), observed, replace(SERVER_FACTS, observe_only=True))
         assert (one.changes, one.withheld, reasons(one)) == ((), withheld, said)
 
-    def test_whoever_does_not_own_the_name_hears_that(self) -> None:
+    def test_a_claim_that_does_not_own_the_name_says_that(self) -> None:
         assert reasons(plan(user(expired=True, origin=CREATED, refusal=None), state())) == [Reason.EXPIRED]
         one = plan(replace(user(expired=True), refusal=TAKEN), state(set()))
         assert reasons(one) == [Reason.CONFLICT]
@@ -341,7 +342,7 @@ def test_a_binding_waits_for_its_role_and_holds_nothing_else_back() -> None:
     assert "role later" in one.refusals[0].message
 
 
-def test_a_role_that_this_round_creates_is_there_for_bindings() -> None:
+def test_a_role_that_this_turn_creates_is_there_for_bindings() -> None:
     plans = plan_all(user("reader"), role(), observed=state())
     assert plans["user"].changes == (CreateUser("app"), BindRole("app", "reader"))
     assert plans["role"].changes == (CreateRole("reader"),)
@@ -375,23 +376,23 @@ def test_in_place_a_password_is_changed_where_that_can_be() -> None:
     ]
 
 
-def test_who_is_created_again_is_not_unbound_from_what_it_has_lost() -> None:
+def test_a_user_that_is_created_again_is_not_unbound_from_what_it_has_lost() -> None:
     observed = state({"reader", "writer"}, REFUSED, reader=set(), writer=set())
     one = plan(user("reader", origin=CREATED), observed, replace(SERVER_FACTS, superuser=False))
     assert one.changes == (RecreateUser("app", frozenset({"reader"})),)
     assert (one.withheld, one.refusals) == ((), ())
 
 
-def test_what_somebody_keeps_undoing_is_left_alone_and_nothing_else() -> None:
+def test_a_change_that_another_client_keeps_undoing_is_left_alone_and_no_other() -> None:
     fought = (GrantPrivilege("reader", INSERT), GrantPrivilege("reader", Grant("Global", "Other", ANY, ANY)))
-    one = plan(role("Query", "Insert", origin=CREATED), state(reader=set()), fought=fought)
-    assert one.changes == (GrantPrivilege("reader", QUERY),)
+    one = plan(role("Query", "Insert", origin=CREATED), state(reader={DELETE}), fought=fought)
+    assert one.changes == (GrantPrivilege("reader", QUERY), RevokePrivilege("reader", DELETE))
     assert one.withheld == (GrantPrivilege("reader", INSERT),)
     assert reasons(one) == [Reason.CONTESTED]
     assert "reconcile-at" in one.refusals[0].message
 
 
-def test_a_quarrel_is_one_resources_own() -> None:
+def test_a_contention_is_one_resources_own() -> None:
     contested = frozenset({("another", GrantPrivilege("reader", QUERY))})
     one = plan_all(role("Query", origin=CREATED), observed=state(reader=set()), contested=contested)["role"]
     assert one.changes == (GrantPrivilege("reader", QUERY),)
@@ -408,7 +409,7 @@ def test_an_invalid_row_holds_no_revocation_back() -> None:
 OBSERVE = replace(SERVER_FACTS, observe_only=True)
 
 
-def test_who_is_suspended_is_left_as_it_is_and_says_so() -> None:
+def test_a_suspended_resource_is_left_as_it_is_and_says_so() -> None:
     one = plan(role("Query", suspended=True, origin=ADOPTED), state(reader=set()))
     assert (one.changes, one.withheld) == ((), (GrantPrivilege("reader", QUERY),))
     assert (one.refusals, one.origin) == ((SUSPENDED,), ADOPTED)
@@ -435,7 +436,7 @@ def test_who_is_suspended_is_left_as_it_is_and_says_so() -> None:
             state(),
             (),
             [Reason.SUSPENDED],
-            id="who is suspended would stay so",
+            id="a suspended one would stay so",
         ),
         pytest.param(
             user("later", origin=CREATED),

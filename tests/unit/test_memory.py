@@ -4,7 +4,7 @@ from milvus_rbac.controller.memory import Memory
 from milvus_rbac.domain.changes import BindRole, Change, GrantPrivilege
 from milvus_rbac.domain.claims import Claim, Kind, Ref, WantedUser
 from milvus_rbac.domain.desired import Desired
-from milvus_rbac.domain.diff import Proposal
+from milvus_rbac.domain.plan import Proposal
 from milvus_rbac.domain.state import ANY, Grant
 
 INTERVAL = 1000.0

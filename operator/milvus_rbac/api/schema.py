@@ -1,4 +1,4 @@
-"""The JSON schema of a kind, in the dialect that the API server calls structural. Knows no particular field."""
+"""The JSON schema of a kind, as Kubernetes wants it: a structural schema."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -12,20 +12,20 @@ from milvus_rbac.api.v1alpha1.resource import Resource
 Json = dict[str, Any]
 
 NEVER_LOOKED = {"observedGeneration": -1}
-"""The status of a new resource. Tools that compare generations see at once that nothing has been done yet."""
+"""The status of a new resource, which shows tools that compare generations that nothing has been done yet."""
 
 
 class StructuralSchema(GenerateJsonSchema):
-    """JSON schema in the dialect that the API server calls structural."""
+    """Generates structural schemas from pydantic models."""
 
     @override
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        """Leave null out: the API server treats a null as an absent field."""
+        """Return the schema without null, which the API server treats as an absent field."""
         return self.generate_inner(schema["schema"])
 
     @override
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """Leave out defaults that say nothing: null and the empty list."""
+        """Return the schema without meaningless defaults: null and the empty list."""
         generated = super().default_schema(schema)
         if generated.get("default") in (None, []):
             generated.pop("default", None)
@@ -33,17 +33,17 @@ class StructuralSchema(GenerateJsonSchema):
 
     @override
     def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
-        """Say how large an integer may be."""
+        """Return the schema with the format of integers."""
         return super().int_schema(schema) | {"format": "int64"}
 
     @override
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Give no field a title: it would only repeat the name."""
+        """Return False: a title would only repeat the name of its field."""
         return False
 
 
 def schema(kind: type[Resource]) -> Json:
-    """Describe what a resource of the kind may look like."""
+    """Return the schema of a kind."""
     generated = kind.model_json_schema(schema_generator=StructuralSchema)
     definitions = cast("Json", generated.pop("$defs"))
     inlined = cast("Json", _inline(generated, definitions))
@@ -52,7 +52,7 @@ def schema(kind: type[Resource]) -> Json:
 
 
 def _inline(node: Any, definitions: Mapping[str, Any]) -> Any:
-    """Replace references by what they refer to; what stands beside a reference wins."""
+    """Return the schema with references replaced by what they refer to; keys beside a reference win."""
     match node:
         case {"$ref": str(reference), **beside}:
             return _inline(definitions[reference.removeprefix("#/$defs/")] | beside, definitions)

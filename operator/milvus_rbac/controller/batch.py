@@ -12,9 +12,10 @@ from milvus_rbac.controller.entry import Entry
 from milvus_rbac.controller.memory import Memory, Reading
 from milvus_rbac.controller.passwords import Passwords
 from milvus_rbac.controller.workqueue import Item, Urgency
-from milvus_rbac.domain.claims import Claim, Kind, WantedUser, assemble, owners
+from milvus_rbac.domain.claims import Claim, Kind, WantedUser
 from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.desired import ServerFacts
+from milvus_rbac.domain.ownership import assemble, owners
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.milvus.port import Password, PasswordTexts
 

@@ -27,7 +27,7 @@ from milvus_rbac.domain.claims import (
 )
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.delegation import Permit
-from milvus_rbac.domain.diff import stored_type
+from milvus_rbac.domain.privileges import stored_type
 from milvus_rbac.domain.state import Grant
 from milvus_rbac.milvus.port import Address
 

@@ -17,7 +17,7 @@ from milvus_rbac.domain.changes import Change
 from milvus_rbac.domain.claims import SecretVersion
 from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.contention import Contention, Need
-from milvus_rbac.domain.diff import Proposal
+from milvus_rbac.domain.plan import Proposal
 from milvus_rbac.milvus.port import Password
 
 FIRST_BACKOFF: Final = 1.0

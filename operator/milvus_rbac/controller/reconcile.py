@@ -12,9 +12,9 @@ from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdateP
 from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser, stale_of
 from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.desired import ServerFacts, lower, suspects
-from milvus_rbac.domain.diff import Proposal, diff
+from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
-from milvus_rbac.domain.plan import ClaimPlan
+from milvus_rbac.domain.plan import ClaimPlan, Proposal
 from milvus_rbac.domain.state import Scope, State, User
 from milvus_rbac.milvus.errors import MilvusRbacError
 from milvus_rbac.milvus.port import Aliases, Milvus

@@ -38,6 +38,7 @@ from milvus_rbac.controller.status import (
 from milvus_rbac.controller.status_writer import StatusWriter, log_failure
 from milvus_rbac.controller.workqueue import Item, Workqueue
 from milvus_rbac.domain.changes import (
+    CREATES,
     CreateRole,
     CreateUser,
     DropUser,
@@ -48,7 +49,7 @@ from milvus_rbac.domain.changes import (
 from milvus_rbac.domain.claims import Kind
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import ServerFacts
-from milvus_rbac.domain.plan import CREATES, ClaimPlan
+from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.kube.client import ClusterError, ClusterUnavailable, LeaseLost, Outdated
 from milvus_rbac.milvus.errors import (

@@ -1,11 +1,12 @@
-"""The verbs: what can be changed in a Milvus, and in which order it is safe.
+"""The verbs: what can be changed in a Milvus, in which order, with which effect, and how a plan words it.
 
-A new verb is a class here; mypy then names every place that must learn it.
+A new verb is a class here; mypy then names every place that must handle it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
+from itertools import groupby
 
 from milvus_rbac.domain.privileges import companions
 from milvus_rbac.domain.state import Grant, PasswordVerdict, Role, State, User
@@ -15,9 +16,9 @@ class PasswordMeans(StrEnum):
     """How a password is changed in place."""
 
     KNOWN_TEXT = "KnownText"
-    """With the old password: one that was in force before, or that the Secret names as previous."""
+    """With the old password, which was in force before or is the Secret's previous-password."""
     SUPERUSER = "Superuser"
-    """Without it: the server lists the operator's account in common.security.superUsers, or may do so."""
+    """Without the old password: the server lists the operator's account in common.security.superUsers, or may do so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class CreateGroup:
 
 @dataclass(frozen=True, slots=True)
 class AddPrivileges:
-    """Put privileges into a group; every role that holds it has them from then on."""
+    """Add privileges to a group; every role that holds it has them from then on."""
 
     group: str
     privileges: frozenset[str]
@@ -37,7 +38,7 @@ class AddPrivileges:
 
 @dataclass(frozen=True, slots=True)
 class ReplacePrivileges:
-    """Empty a group that nobody holds and fill it again, adjacently: a group holds privileges of one level only."""
+    """Empty a group that no role holds and fill it again at once: a group holds privileges of one level only."""
 
     group: str
     removed: frozenset[str]
@@ -53,7 +54,7 @@ class CreateRole:
 
 @dataclass(frozen=True, slots=True)
 class GrantPrivilege:
-    """Give one privilege to a role."""
+    """Grant one privilege to a role."""
 
     role: str
     grant: Grant
@@ -76,9 +77,9 @@ class UpdatePassword:
 
 @dataclass(frozen=True, slots=True)
 class RecreateUser:
-    """Drop a user, create it with the Secret's password and bind its roles again, adjacently.
+    """Drop a user, create it with the Secret's password and bind its roles again, without other changes in between.
 
-    The only way to a new password where the old one is not known and the operator's account is no superuser.
+    This is the only way to a new password if the old one is not known and the operator's account is no superuser.
     """
 
     user: str
@@ -87,7 +88,7 @@ class RecreateUser:
 
 @dataclass(frozen=True, slots=True)
 class BindRole:
-    """Add a user to a role."""
+    """Bind a role to a user."""
 
     user: str
     role: str
@@ -95,7 +96,7 @@ class BindRole:
 
 @dataclass(frozen=True, slots=True)
 class DescribeUser:
-    """Set what is said of a user (2.6.19 and later); nobody can do more or less after it."""
+    """Set the description of a user (2.6.19 and later); it changes no access."""
 
     user: str
     description: str
@@ -103,7 +104,7 @@ class DescribeUser:
 
 @dataclass(frozen=True, slots=True)
 class DescribeRole:
-    """Set what is said of a role (2.6.19 and later)."""
+    """Set the description of a role (2.6.19 and later); it changes no access."""
 
     role: str
     description: str
@@ -111,7 +112,7 @@ class DescribeRole:
 
 @dataclass(frozen=True, slots=True)
 class UnbindRole:
-    """Remove a user from a role."""
+    """Unbind a role from a user."""
 
     user: str
     role: str
@@ -119,20 +120,21 @@ class UnbindRole:
 
 @dataclass(frozen=True, slots=True)
 class RevokePrivilege:
-    """Take one privilege from a role, then give again what the server takes with it."""
+    """Revoke one privilege from a role, then grant again what the server revokes with it."""
 
     role: str
     grant: Grant
     give_again: frozenset[Grant] = frozenset()
-    """Wanted companions that the server may take in the same call: Load takes GetLoadState and GetLoadingProgress, Flush
-    takes GetFlushState (Milvus 2.3.6 and later)."""
+    """Wanted companions that the server may revoke in the same call: Load takes GetLoadState and GetLoadingProgress along,
+    Flush takes GetFlushState (Milvus 2.3.6 and later)."""
     before_drop: bool = False
-    """The role is dropped next, and with it what can't be revoked because its database is gone (2.6.12 and later)."""
+    """Whether the role is dropped next, together with grants that can't be revoked because their database is gone (2.6.12
+    and later)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemovePrivileges:
-    """Take privileges out of a group. Who holds the group keeps them until the proxies are told; see ClearProxies."""
+    """Remove privileges from a group. The roles that hold it keep them until the proxies are cleared; see ClearProxies."""
 
     group: str
     privileges: frozenset[str]
@@ -140,17 +142,18 @@ class RemovePrivileges:
 
 @dataclass(frozen=True, slots=True)
 class ClearProxies:
-    """Revoke a privilege that no grant gives any more and that the proxies still do, since a group lost it.
+    """Revoke a privilege that a group has lost and that the proxies still give, although no grant does.
 
-    Milvus 2.4 to 3.0: the proxies learn of it by no other call that is safe.
+    In Milvus 2.4 to 3.0 no other safe call makes the proxies notice.
     """
 
     role: str
     grant: Grant
     give_again: frozenset[Grant] = frozenset()
-    """The same right and its companions where the role has them by themselves too: the revoke takes those as well."""
+    """The same privilege and its companions, if the role also has grants of its own for them: the revoke takes those, too."""
     before_drop: bool = False
-    """The group goes: what can't be cleared, because its database is gone (2.6.12 and later), holds nothing up."""
+    """Whether the group is dropped next: it does not wait for what can't be cleared because its database is gone (2.6.12 and
+    later)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ class DropUser:
 
     user: str
     roles: frozenset[str]
-    """The roles that it was seen with. With others, somebody else has been at work on it meanwhile, and it is not dropped."""
+    """The roles that the user was observed with. If it has others now, another client is using it, and it is not dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,7 @@ class DropRole:
 
 @dataclass(frozen=True, slots=True)
 class DropGroup:
-    """Drop a privilege group, with what is in it; the server refuses while a role holds it."""
+    """Drop a privilege group and what it holds; the server refuses while a role holds the group."""
 
     group: str
 
@@ -198,8 +201,12 @@ Change = (
 )
 
 
+CREATES = (CreateUser, CreateRole, CreateGroup)
+"""The changes that make an object."""
+
+
 class Phase(IntEnum):
-    """The global order of a round: everything is given before anything is taken, and dropped in reverse."""
+    """The order of the changes of a turn: everything is given before anything is taken, and dropped in reverse order."""
 
     GROUPS = 1
     ROLES = 2
@@ -218,7 +225,7 @@ class Phase(IntEnum):
 
 
 def phase(change: Change) -> Phase:
-    """Say when in a round a change has its turn."""
+    """Return the phase of a turn in which a change is made."""
     match change:
         case CreateGroup() | AddPrivileges() | ReplacePrivileges():
             return Phase.GROUPS
@@ -251,7 +258,7 @@ def phase(change: Change) -> Phase:
 
 
 def takes(change: Change) -> bool:
-    """Say whether somebody can do less after the change than before it. A changed password locks its holders out."""
+    """Return whether a user may have less access after the change. A new password locks out those who have only the old one."""
     match change:
         case CreateGroup() | AddPrivileges() | ReplacePrivileges() | CreateRole() | GrantPrivilege():
             return False
@@ -264,9 +271,10 @@ def takes(change: Change) -> bool:
 
 
 def apply(state: State, change: Change, *, with_companions: bool = False) -> State:
-    """Say what a Milvus holds after it carried out the change.
+    """Return the state of a Milvus after the change.
 
-    `with_companions` says that Load and Flush are given and taken with theirs, as by Milvus 2.3.6 and later.
+    With `with_companions`, Load and Flush are granted and revoked together with their companions, as in Milvus 2.3.6 and
+    later.
     """
     match change:
         case CreateGroup(group):
@@ -282,14 +290,10 @@ def apply(state: State, change: Change, *, with_companions: bool = False) -> Sta
             return replace(state, groups=kept)
         case CreateRole(role):
             return _with_role(state, role, frozenset())
-        case GrantPrivilege(role, grant):
-            along = companions({grant}) if with_companions else frozenset()
-            return _with_role(state, role, _grants(state, role) | {grant} | along)
-        case RevokePrivilege(role, grant, give_again):
-            along = companions({grant}) if with_companions else frozenset()
-            return _with_role(state, role, (_grants(state, role) - {grant} - along) | give_again)
+        case GrantPrivilege(role) | RevokePrivilege(role):
+            return _with_grants(state, role, [change], with_companions=with_companions)
         case ClearProxies():
-            return state  # what it takes is not in the store
+            return state  # the proxies are no part of the state
         case CreateUser(user):
             return _with_user(state, user, User(password=PasswordVerdict.IN_FORCE))
         case UpdatePassword(user):
@@ -318,14 +322,36 @@ def apply(state: State, change: Change, *, with_companions: bool = False) -> Sta
 
 
 def apply_all(state: State, changes: Iterable[Change], *, with_companions: bool = False) -> State:
-    """Apply changes one after the other."""
-    for change in changes:
-        state = apply(state, change, with_companions=with_companions)
+    """Return the state of a Milvus after all changes, one after the other."""
+    for role, run in groupby(changes, key=_role_of_grant):
+        if role is not None:
+            grants = [change for change in run if isinstance(change, GrantPrivilege | RevokePrivilege)]
+            state = _with_grants(state, role, grants, with_companions=with_companions)
+            continue
+        for change in run:
+            state = apply(state, change, with_companions=with_companions)
     return state
 
 
-def _grants(state: State, role: str) -> frozenset[Grant]:
-    return state.roles[role].grants or frozenset()
+def _role_of_grant(change: Change) -> str | None:
+    return change.role if isinstance(change, GrantPrivilege | RevokePrivilege) else None
+
+
+def _with_grants(
+    state: State, role: str, changes: Iterable[GrantPrivilege | RevokePrivilege], *, with_companions: bool
+) -> State:
+    """Return the state after grants and revokes of one role; its grants, up to 10,000, are copied once."""
+    grants = set(state.roles[role].grants or ())
+    for change in changes:
+        match change:
+            case GrantPrivilege(_, grant):
+                grants.add(grant)
+                grants |= companions({grant}) if with_companions else frozenset()
+            case RevokePrivilege(_, grant, give_again):
+                grants.discard(grant)
+                grants -= companions({grant}) if with_companions else frozenset()
+                grants |= give_again
+    return _with_role(state, role, frozenset(grants))
 
 
 def _with_role(state: State, role: str, grants: frozenset[Grant]) -> State:
@@ -342,14 +368,14 @@ def _with_group(state: State, group: str, privileges: frozenset[str]) -> State:
 
 
 def describe(change: Change) -> str:
-    """Say a change in the words of a plan; the subject is the resource's own user or role."""
+    """Return the line of a plan that stands for a change."""
     match change:
         case CreateGroup(group):
             return f"create privilege group {group}"
         case AddPrivileges(group, privileges):
             return f"add {_listed(privileges)} to privilege group {group}"
         case ReplacePrivileges(group, removed, added):
-            return f"replace {_listed(removed)} in privilege group {group} by {_listed(added)}"
+            return f"replace {_listed(removed)} in privilege group {group} with {_listed(added)}"
         case CreateRole(role):
             return f"create role {role}"
         case GrantPrivilege(role, grant):
@@ -373,7 +399,7 @@ def describe(change: Change) -> str:
         case RemovePrivileges(group, privileges):
             return f"remove {_listed(privileges)} from privilege group {group}"
         case ClearProxies(role, grant):
-            return f"take {grant} from role {role} in the proxies"
+            return f"clear {grant} of role {role} from the proxies"
         case DropUser(user):
             return f"drop user {user}"
         case DropRole(role):
@@ -383,7 +409,7 @@ def describe(change: Change) -> str:
 
 
 def field_of(change: Change) -> str:
-    """Say which field of a resource asks for the change; nothing for those that its deletion asks for."""
+    """Return the field of a resource that asks for the change; an empty string if its deletion does."""
     match change:
         case CreateGroup():
             return "spec.groupName"

@@ -1,4 +1,4 @@
-"""The one list of reasons, and how reasons become conditions. Knows neither Kubernetes' API nor Milvus."""
+"""All reasons, and how refusals become the conditions of a status."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 
 
 class Reason(StrEnum):
-    """Why a condition has its status. Events carry the same words; docs/troubleshooting.md has an entry for each."""
+    """Why a condition has its status. Events carry the same reasons; docs/troubleshooting.md has an entry for each."""
 
     READY = "Ready"
     WAITING_FOR_SECRET = "WaitingForSecret"
@@ -47,14 +47,14 @@ class Reason(StrEnum):
 
 
 class Patience(Enum):
-    """What a reason that is not Ready waits for, and so which of the kstatus conditions is set beside Ready."""
+    """What a reason other than Ready waits for, and so which kstatus condition is set beside Ready."""
 
     STALLED = "Stalled"
-    """Somebody has to change something."""
+    """A person has to change something."""
     WAITING = "Reconciling"
-    """It heals by itself when something else appears or comes back."""
+    """It resolves itself when something else appears or comes back."""
     QUIET = ""
-    """It is as somebody asked for: nothing is wrong and nothing is under way."""
+    """It is what the spec asks for: nothing is wrong and nothing is under way."""
 
 
 _WAITING = {
@@ -71,7 +71,7 @@ _QUIET = {Reason.READY, Reason.SUSPENDED, Reason.EXPIRED, Reason.OBSERVED}
 
 
 def patience(reason: str) -> Patience:
-    """Say what a reason waits for; one that nobody knows (of a newer operator) waits for somebody."""
+    """Return what a reason waits for. A reason of a newer operator, unknown here, counts as stalled."""
     if reason in _WAITING:
         return Patience.WAITING
     if reason in _QUIET:
@@ -81,7 +81,7 @@ def patience(reason: str) -> Patience:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something is not done, in one sentence that names the field or object and says what to do."""
+    """Why something is not done: a reason, and one sentence that names the field or object and what to do."""
 
     reason: Reason
     message: str
@@ -89,7 +89,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of a resource, as Kubernetes knows it."""
+    """One condition of a resource, as in the Kubernetes API."""
 
     type: str
     status: str
@@ -106,13 +106,13 @@ STALLED_TYPE = "Stalled"
 RECONCILING_TYPE = "Reconciling"
 
 MESSAGE_LIMIT = 1024
-"""Longer messages are cut: they go into etcd with every resource."""
+"""Longer messages are cut, because every resource keeps its messages in etcd."""
 
 
 def summarize_ready(refusals: Sequence[Refusal], success: str, generation: int) -> tuple[Condition, ...]:
-    """Turn what was refused into Ready and, only while true, Stalled or Reconciling.
+    """Return the condition Ready and, only while it is true, Stalled or Reconciling.
 
-    What needs a human comes first; the first refusal gives the reason, all of them give the message.
+    What a person must change comes first. The first refusal gives the reason, and all of them give the message.
     """
     ordered = sorted(refusals, key=lambda refusal: patience(refusal.reason) is not Patience.STALLED)
     if not ordered:
@@ -127,7 +127,7 @@ def summarize_ready(refusals: Sequence[Refusal], success: str, generation: int) 
 
 
 def summarize_password(refusal: Refusal | None, generation: int) -> Condition:
-    """Say whether the Secret's password is the one in force."""
+    """Return the condition that says whether the Secret's password is in force."""
     if refusal is None:
         return _condition(
             PASSWORD_TYPE, "True", Reason.READY, "The password of the Secret is in force.", generation
@@ -136,7 +136,7 @@ def summarize_password(refusal: Refusal | None, generation: int) -> Condition:
 
 
 def summarize_drift(plan: Sequence[str], generation: int) -> Condition:
-    """Say in mode Observe whether Milvus differs from the resource."""
+    """Return the condition that says, in mode Observe, whether Milvus differs from the resource."""
     if plan:
         message = f"{len(plan)} changes would be made; status.plan lists them."
         return _condition(DRIFTED_TYPE, "True", Reason.OBSERVED, message, generation)
@@ -144,7 +144,7 @@ def summarize_drift(plan: Sequence[str], generation: int) -> Condition:
 
 
 def settle(previous: Iterable[Condition], wanted: Iterable[Condition], now: str) -> tuple[Condition, ...]:
-    """Date the wanted conditions: the time moves only where the status of a condition does."""
+    """Return the wanted conditions with their times: a time changes only if the status of its condition does."""
     dated = {condition.type: condition for condition in previous}
     settled = []
     for condition in wanted:

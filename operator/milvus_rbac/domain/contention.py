@@ -1,4 +1,4 @@
-"""Notice that somebody keeps undoing the same change, and stop making it for a while. Time comes in as seconds."""
+"""Changes that another client keeps undoing: they are noticed, and not made again for a while. Times are in seconds."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from milvus_rbac.domain.changes import Change
 
 SNAPSHOTS = 3
-"""Needed again on so many interval snapshots running, a change is contested."""
+"""A change is contested when this many consecutive interval snapshots need it."""
 LONGEST_HOLD = 86_400.0
-"""Seconds: the hold-off doubles up to a day."""
+"""The hold-off doubles up to a day."""
 
 Need = tuple[str, Change]
-"""A claim's uid and the change that it needed."""
+"""The uid of a claim, and a change that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contention:
-    """How often running a change was needed, and until when it is held off."""
+    """How many consecutive snapshots needed a change, and until when it is held off."""
 
     snapshots: int = 0
     holds: int = 0
@@ -26,17 +26,17 @@ class Contention:
 def watch(
     contentions: Mapping[Need, Contention], needed: Iterable[Need], interval: float, now: float
 ) -> dict[Need, Contention]:
-    """Count the changes that an interval snapshot needed; what was not needed this time is forgotten."""
+    """Return the contentions after an interval snapshot that needed these changes; the others are forgotten."""
     return {need: _again(contentions.get(need, Contention()), interval, now) for need in needed}
 
 
 def contested(contentions: Mapping[Need, Contention], now: float) -> frozenset[Need]:
-    """Name what is held off now."""
+    """Return the changes that are held off now."""
     return frozenset(need for need, contention in contentions.items() if contention.until > now)
 
 
 def forget(contentions: Mapping[Need, Contention], claims: Collection[str]) -> dict[Need, Contention]:
-    """Give claims (by uid) a fresh start: their spec, Secret or reconcile-at annotation changed."""
+    """Return the contentions without those of claims (by uid) whose spec, Secret or reconcile-at annotation changed."""
     return {need: contention for need, contention in contentions.items() if need[0] not in claims}
 
 
@@ -46,5 +46,5 @@ def _again(contention: Contention, interval: float, now: float) -> Contention:
     if contention.snapshots + 1 < SNAPSHOTS:
         return Contention(contention.snapshots + 1, contention.holds, contention.until)
     hold = min(interval * SNAPSHOTS * 2 ** min(contention.holds, 20), LONGEST_HOLD)
-    # After the hold-off the change is made once more; if that is undone too, the next hold-off is twice as long.
+    # After the hold-off the change is made once more. If it is undone again, the next hold-off is twice as long.
     return Contention(SNAPSHOTS - 2, contention.holds + 1, now + hold)

@@ -1,4 +1,4 @@
-"""What namespaces other than the connection's own may claim on its Milvus. Its owner says so; by default it is nothing."""
+"""What other namespaces than the MilvusConnection's own may claim on its Milvus; by default nothing."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ GIVES_ACCESS: Final = frozenset(
         "UpdateUser",
     }
 )
-"""Whoever has one of these gives himself the rest, or reads everybody's password hash: no entry can delegate them."""
+"""Privileges that no entry can delegate: with any of them a user can get all others, or read the hashes of all passwords."""
 GIVES_EVERYTHING: Final = frozenset({ANY, "All", "Admin", "ClusterAdmin"})
-"""Names that stand for all privileges; nor can an entry delegate these."""
+"""Names that stand for all privileges; no entry can delegate them either."""
 
 
 class Operator(StrEnum):
-    """How an expression of a label selector compares, in Kubernetes' words."""
+    """The operators of label selectors in Kubernetes."""
 
     IN = "In"
     NOT_IN = "NotIn"
@@ -43,7 +43,7 @@ class Expression:
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether labels fit. Without the key, NotIn does."""
+        """Return whether labels match. NotIn also matches labels without the key."""
         match self.operator:
             case Operator.IN:
                 return labels.get(self.key) in self.values
@@ -61,19 +61,19 @@ class Delegation:
 
     namespaces: frozenset[str] = frozenset()
     selector: tuple[Expression, ...] | None = None
-    """Namespaces by their labels; None selects none, an empty one selects all."""
+    """Selects namespaces by their labels; None selects none, an empty selector all."""
     user_names: tuple[str, ...] = ()
-    """Literal, or with one `*` at the end. So are role_names."""
+    """Literal names, or prefixes with a `*` at the end; the same for role_names."""
     role_names: tuple[str, ...] = ()
     databases: frozenset[str] = frozenset()
-    """By name; `*` is all of them and the cluster itself."""
+    """Database names; `*` stands for all databases and for the cluster itself."""
     privileges: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
     may_adopt: bool = False
     accept_weak_isolation: bool = False
 
     def covers(self, namespace: str, labels: Mapping[str, str] | None) -> bool | None:
-        """Tell whether the entry is about a namespace; None where that depends on labels that nobody knows (None)."""
+        """Return whether the entry is about a namespace; None if that depends on its labels and those are unknown (None)."""
         if namespace in self.namespaces:
             return True
         if self.selector is None:
@@ -83,15 +83,15 @@ class Delegation:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What the entry that governs a claim lets it have; the empty one: nothing."""
+    """What the entry that governs a claim lets it have; an empty permit allows nothing."""
 
     claims_name: bool = False
     is_known: bool = True
-    """False: it depends on labels that nobody could read. Nothing is given, and nothing is taken back."""
+    """Whether the governing entry is known. If it depends on labels that could not be read, nothing is given or taken."""
     databases: frozenset[str] = frozenset()
     privileges: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
-    """Roles of others that a user may hold."""
+    """Roles that a user may hold, beside those that its own namespace owns."""
     may_adopt: bool = False
     accepts_weak_isolation: bool = False
 
@@ -108,7 +108,7 @@ def permit(
     user_name: str | None = None,
     role_name: str | None = None,
 ) -> Permit:
-    """Find what the first entry that matches a claim's namespace and name lets it have."""
+    """Return what the first entry that matches a claim's namespace and name lets it have."""
     for entry in delegations:
         patterns, name = (
             (entry.user_names, user_name) if user_name is not None else (entry.role_names, role_name)

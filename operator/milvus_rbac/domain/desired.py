@@ -1,4 +1,4 @@
-"""Say what resources want in the words that a server stores. This is where servers differ; nothing else knows dialects."""
+"""What resources want, as a particular server stores it. Servers differ here and nowhere else in the domain."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 from milvus_rbac.domain import privileges, scopes
 from milvus_rbac.domain.changes import PasswordMeans
-from milvus_rbac.domain.claims import Claim, GrantRow, WantedGroup, WantedRole, WantedUser, not_permitted
+from milvus_rbac.domain.claims import MAX_GRANTS, Claim, GrantRow, WantedGroup, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.delegation import GIVES_ACCESS, Permit
+from milvus_rbac.domain.ownership import not_permitted
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import (
     ANY,
@@ -32,67 +33,67 @@ class PasswordUpdate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What is known about the server and agreed with its owner, as far as decisions need it."""
+    """What decisions need to know about the server, and what the spec of its MilvusConnection allows."""
 
     observe_only: bool = False
-    """mode: Observe."""
+    """Whether the mode is Observe, and nothing may be written."""
     authorization: bool = True
     password_update: PasswordUpdate = PasswordUpdate.AUTO
     superuser: bool | None = None
-    """Whether the operator's account changes passwords without the old one; None: not tried yet."""
+    """Whether the operator's account can change a password without the old one; None if that was not tried yet."""
     known_old: frozenset[str] = frozenset()
-    """Users whose password in force is remembered and is not the wanted one."""
+    """Users whose password in force is remembered and differs from the wanted one."""
     known_privileges: KnownPrivileges = field(default_factory=KnownPrivileges)
-    """Which names the server takes in a grant."""
+    """The privileges that the server knows."""
     cloud: bool = False
-    """The server is Zilliz Cloud."""
+    """Whether the server is Zilliz Cloud."""
     companions: bool = False
-    """Load and Flush are given and taken with their companions."""
+    """Whether the server grants and revokes Load and Flush together with their companions."""
     databases_are_boundaries: bool = True
-    """Whether a right in one database gives nothing in others (3.0)."""
+    """Whether a privilege in one database gives nothing in others (Milvus 3.0)."""
     resolves_aliases: bool = False
     """Whether a grant on an alias is stored under its collection (2.6.12 and later)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredRole:
-    """The grants a role is to have."""
+    """The grants that a role should have."""
 
     grants: frozenset[Grant]
     description: str | None = None
-    """None: whatever is there. So it is for users."""
+    """None keeps what the server has; the same for users."""
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredUser:
-    """The roles a user is to have, and the way to a new password if it needs one."""
+    """The roles that a user should have, and how its password can be changed."""
 
     roles: frozenset[str]
     means: PasswordMeans | None
-    """None: only by dropping and re-creating the user."""
+    """None if the only way is to drop and re-create the user."""
     assume_refused: bool = False
-    """Take the password for outdated where nobody can try it: with authorization off every login works."""
+    """Whether to treat the password as outdated without a login: with authorization off, every login succeeds."""
     description: str | None = None
     keeps_password: bool = False
-    """Whatever is in force stays: the user is not permitted any more, and only loses what it has."""
+    """Whether the password in force stays: the user is no longer permitted, and only loses what it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredGroup:
-    """The privileges a group is to hold, of one level."""
+    """The privileges that a group should hold, all of one level."""
 
     privileges: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """One claim, said so that it can be compared with what the server holds."""
+    """One claim in a form that can be compared with what the server holds."""
 
     claim: Claim
     state: DesiredRole | DesiredUser | DesiredGroup | None
-    """None: the object is not to be there."""
+    """None if nothing is wanted: the object must go, or the claim was refused as a whole."""
     refusals: tuple[Refusal, ...] = ()
-    """What of the claim was refused by itself."""
+    """Why parts of the claim, or all of it, are refused."""
 
 
 def lower(
@@ -102,35 +103,35 @@ def lower(
     role_owners: Mapping[str, Claim] = MappingProxyType({}),
     aliases: Mapping[Place, str | None] = MappingProxyType({}),
 ) -> tuple[Desired, ...]:
-    """Say every claim in what this server can express; a claim that owns nothing wants nothing.
+    """Return every claim as this server stores it. A claim that does not own its name wants nothing.
 
     Args:
-        assembled: claims, each with what was said of its ownership.
+        assembled: claims, each with the reason why it does not own its name, if it does not.
         server: what is known about the server.
         observed: what the server holds.
-        role_owners: by role, the claim that owns it; needed for users of other namespaces than the connection's.
-        aliases: what those of the named collections that are aliases stand for; None where that can't be read.
+        role_owners: the owner of each role; needed for users outside the connection's namespace.
+        aliases: the collections behind those names that are aliases; None where the server does not show it.
     """
     observed = observed or State()
     groups = observed.groups
     known_privileges = replace(
         server.known_privileges, groups=groups, groups_unreadable=observed.groups_unreadable, aliases=aliases
     )
-    at = _Place(server, known_privileges, observed, role_owners)
+    context = _Context(server, known_privileges, observed, role_owners)
     everything = tuple(assembled)
-    lowered = [at.lower(*one) for one in everything if isinstance(one[0].wanted, WantedGroup)]
-    # A role may hold what this round puts into a group.
+    lowered = [context.lower(*one) for one in everything if isinstance(one[0].wanted, WantedGroup)]
+    # A role may be granted a group that this turn fills.
     filled = {
         one.claim.object_name: one.state.privileges for one in lowered if isinstance(one.state, DesiredGroup)
     }
-    at = replace(at, known_privileges=replace(known_privileges, groups={**groups, **filled}))
+    context = replace(context, known_privileges=replace(known_privileges, groups={**groups, **filled}))
     others = (one for one in everything if not isinstance(one[0].wanted, WantedGroup))
-    return (*lowered, *(at.lower(*one) for one in others))
+    return (*lowered, *(context.lower(*one) for one in others))
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """What is known where claims are lowered."""
+class _Context:
+    """Everything that a claim is lowered with."""
 
     server: ServerFacts
     known_privileges: KnownPrivileges
@@ -138,7 +139,7 @@ class _Place:
     role_owners: Mapping[str, Claim]
 
     def lower(self, claim: Claim, refusal: Refusal | None) -> Desired:
-        # What other namespaces leave in Milvus is first made what they are permitted.
+        # What a tenant leaves in Milvus must first lose what is no longer permitted.
         stays = claim.retain and claim.permit is not None
         if refusal is not None or (claim.deleting and not stays) or claim.expired:
             return Desired(claim, None, (refusal,) if refusal else ())
@@ -159,31 +160,32 @@ class _Place:
             case WantedGroup():
                 return _lower_group(claim, claim.wanted, self.known_privileges)
 
-    def _held(self, claim: Claim) -> frozenset[Grant]:
+    def _held(self, claim: Claim) -> frozenset[Grant] | None:
         role = self.observed.roles.get(claim.object_name)
-        return (role.grants if role else None) or frozenset()
+        return role.grants if role else None
 
     def _take_back(self, claim: Claim) -> Desired:
-        """Want nothing for what its namespace may not claim any more; that it is there is not taken back."""
-        said, name = (not_permitted(claim),), claim.object_name
+        """Want an empty object for a name that the namespace may no longer claim; the object itself stays until it is deleted."""
+        refusals, name = (not_permitted(claim),), claim.object_name
         if isinstance(claim.wanted, WantedRole) and name in self.observed.roles:
-            return Desired(claim, DesiredRole(frozenset()), said)
+            return Desired(claim, DesiredRole(frozenset()), refusals)
         if isinstance(claim.wanted, WantedUser) and name in self.observed.users:
-            return Desired(claim, DesiredUser(frozenset(), None, keeps_password=True), said)
-        return Desired(claim, None, said)
+            return Desired(claim, DesiredUser(frozenset(), None, keeps_password=True), refusals)
+        return Desired(claim, None, refusals)
 
     def _forbidden(self, claim: Claim, roles: frozenset[str]) -> frozenset[str]:
-        """Name the roles that a user of another namespace may not hold: neither listed for it nor its namespace's own."""
-        given = claim.permit
-        if given is None:
+        """Return the roles that a tenant's user may not hold: neither delegated nor owned by its namespace."""
+        permit = claim.permit
+        if permit is None:
             return frozenset()
-        return frozenset(role for role in roles - given.roles if not self._is_own(role, claim))
+        return frozenset(role for role in roles - permit.roles if not self._is_own(role, claim))
 
     def _is_own(self, role: str, user: Claim) -> bool:
         owner = self.role_owners.get(role)
         if owner is None or owner.ref.namespace != user.ref.namespace or not owner.is_permitted:
             return False
-        # One that is not ours may become so in this round, before it is bound; but who has it already, has somebody else's.
+        # A role that is not ours yet may become so in this turn, before it is bound. But if the user holds it already, it
+        # exists and belongs to another owner.
         held = self.observed.users.get(user.object_name, User()).roles
         return owner.is_ours or role not in held
 
@@ -208,7 +210,7 @@ def _lower_user(claim: Claim, wanted: WantedUser, server: ServerFacts, forbidden
 def _forbidden_role(role: str) -> Refusal:
     message = (
         f"spec.roles: {role} is neither a role that a MilvusRole of this namespace owns nor one that is delegated to it: take "
-        "it out, or ask those who run the MilvusConnection."
+        "it out, or ask the owner of the MilvusConnection."
     )
     return Refusal(Reason.NOT_PERMITTED, message)
 
@@ -216,10 +218,12 @@ def _forbidden_role(role: str) -> Refusal:
 def _lower_role(
     claim: Claim,
     wanted: WantedRole,
-    held: frozenset[Grant],
+    held: frozenset[Grant] | None,
     known_privileges: KnownPrivileges,
     server: ServerFacts,
 ) -> Desired:
+    if wanted.grant_count > MAX_GRANTS:
+        return _refuse_size(claim, wanted, held, known_privileges, server)
     grants: set[Grant] = set()
     undecided: set[str] = set()
     refusals: list[Refusal] = []
@@ -232,30 +236,54 @@ def _lower_role(
             refusals.append(refusal)
             if refusal.reason is Reason.MISSING_PRIVILEGES:
                 undecided.add(name)
-    # What is asked for and can't be judged now stays as it is, as far as it is permitted.
-    kept = {one for one in held if one.privilege in undecided and _is_within(claim, one, server)}
-    state = DesiredRole(frozenset(grants | kept), wanted.description)
-    return Desired(claim, state, tuple(refusals))
+    # A grant that is asked for and can't be judged now stays as it is, if it is permitted.
+    if undecided:
+        grants |= {one for one in held or () if one.privilege in undecided and _is_within(claim, one, server)}
+    return Desired(claim, DesiredRole(frozenset(grants), wanted.description), tuple(refusals))
+
+
+def _refuse_size(
+    claim: Claim,
+    wanted: WantedRole,
+    held: frozenset[Grant] | None,
+    known_privileges: KnownPrivileges,
+    server: ServerFacts,
+) -> Desired:
+    """Return the refusal of a role that asks for too many grants: nothing is given, and only what is not permitted is taken."""
+    message = (
+        f"spec.grants: the role asks for {wanted.grant_count:,} grants (privileges times collections, over all rows), and "
+        f"{MAX_GRANTS:,} is the limit; until it asks for fewer, its grants stay as they are. Split it into several roles, "
+        "grant a privilege group instead of single privileges, or write * for all collections."
+    )
+    refusal = Refusal(Reason.LIMIT_REACHED, message)
+    if held is None or claim.permit is None or not claim.is_ours:
+        return Desired(claim, None, (refusal,))
+    bound = server.databases_are_boundaries
+    kept = (
+        one for one in held if may_hold(claim.permit, one, known_privileges, databases_are_boundaries=bound)
+    )
+    return Desired(claim, DesiredRole(frozenset(kept)), (refusal,))
 
 
 def _is_within(claim: Claim, grant: Grant, server: ServerFacts) -> bool:
-    given, bound = claim.permit, server.databases_are_boundaries
-    return given is None or refuse_grants(given, (grant,), "", databases_are_boundaries=bound) is None
+    """Return whether a grant lies where the namespace may have grants."""
+    permit, bound = claim.permit, server.databases_are_boundaries
+    return permit is None or refuse_grants(permit, (grant,), "", databases_are_boundaries=bound) is None
 
 
 def _expand(
     claim: Claim, name: str, row: GrantRow, where: str, known_privileges: KnownPrivileges, server: ServerFacts
 ) -> tuple[tuple[Grant, ...], Refusal | None]:
-    """Give the grants that a name means in its row, or why there are none."""
-    given = claim.permit
-    refusal = refuse_privilege(given, name, where, known_privileges) if given is not None else None
+    """Return the grants that a name means in its row, and why they are refused, if they are."""
+    permit = claim.permit
+    refusal = refuse_privilege(permit, name, where, known_privileges) if permit is not None else None
     refusal = refusal or scopes.check(name, row, where, known_privileges)
     if refusal is not None:
         return (), refusal
     grants = tuple(scopes.expand(name, row, known_privileges))
-    if given is not None:
+    if permit is not None:
         refusal = refuse_grants(
-            given, grants, where, databases_are_boundaries=server.databases_are_boundaries
+            permit, grants, where, databases_are_boundaries=server.databases_are_boundaries
         )
     return grants, refusal
 
@@ -271,63 +299,70 @@ def _lower_group(claim: Claim, wanted: WantedGroup, known_privileges: KnownPrivi
     good = frozenset(name for name, refusal in checked.items() if refusal is None)
     if (mixed := scopes.one_level(good, known_privileges)) is not None:
         refusals.append(mixed)
-    # Nothing to put into it that Milvus would take: better no group, or the one that is there, than half a one.
+    # Without valid privileges of one level, the group is not created, or stays as it is.
     if mixed is not None or not good:
         return Desired(claim, None, tuple(refusals))
     return Desired(claim, DesiredGroup(good), tuple(refusals))
 
 
 def refuse_privilege(
-    given: Permit, name: str, where: str, known_privileges: KnownPrivileges
+    permit: Permit, name: str, where: str, known_privileges: KnownPrivileges
 ) -> Refusal | None:
-    """Say why a privilege or group may not be granted at all. Comes first: nothing else is said of what is not permitted."""
-    if name not in given.privileges:
+    """Return why a tenant may not be granted a privilege or group anywhere.
+
+    It is checked before everything else, so that a tenant learns nothing about what it may not have.
+    """
+    if name not in permit.privileges:
         return _no(where, f"the privilege {name} is not delegated to this namespace")
     if not GIVES_ACCESS.isdisjoint(known_privileges.groups.get(name, ())):
-        return _no(where, f"{name} holds privileges that give access to others, which can't be delegated")
+        return _no(where, f"{name} holds privileges that control access, which can't be delegated")
     if (
         name in known_privileges.levels
         and name not in known_privileges.groups
         and privileges.find(name) is None
     ):
         return _no(
-            where, f"the operator does not know the privilege {name}, and delegates only what it knows"
+            where,
+            f"the operator does not know the privilege {name} and delegates only privileges that it knows",
         )
     return None
 
 
 def may_hold(
-    given: Permit, grant: Grant, known_privileges: KnownPrivileges, *, databases_are_boundaries: bool
+    permit: Permit, grant: Grant, known_privileges: KnownPrivileges, *, databases_are_boundaries: bool
 ) -> bool:
-    """Tell whether a role may have a grant, whether its resource asks for it or not."""
-    refused = refuse_privilege(given, grant.privilege, "", known_privileges) or refuse_grants(
-        given, (grant,), "", databases_are_boundaries=databases_are_boundaries
+    """Return whether a tenant's role may have a grant, asked for or not."""
+    refused = refuse_privilege(permit, grant.privilege, "", known_privileges) or refuse_grants(
+        permit, (grant,), "", databases_are_boundaries=databases_are_boundaries
     )
     return refused is None
 
 
 def refuse_grants(
-    given: Permit, grants: Collection[Grant], where: str, *, databases_are_boundaries: bool
+    permit: Permit, grants: Collection[Grant], where: str, *, databases_are_boundaries: bool
 ) -> Refusal | None:
-    """Say why grants may not be given where they are asked for."""
-    if ANY in given.databases:
+    """Return why a tenant may not have grants in the databases where it asks for them."""
+    if ANY in permit.databases:
         return None
-    outside = sorted({grant.database for grant in grants} - given.databases)
+    outside = sorted({grant.database for grant in grants} - permit.databases)
     if ANY in outside:
-        return _no(where, "it reaches beyond single databases, and only such are delegated to this namespace")
-    if outside:
-        return _no(where, f"the database {outside[0]} is not delegated to this namespace")
-    if not databases_are_boundaries and not given.accepts_weak_isolation:
         return _no(
             where,
-            "before Milvus 3.0 a database is no boundary (milvus#50678), and the delegation does not accept that "
-            "(acceptWeakIsolation)",
+            "it reaches beyond single databases, and only single databases are delegated to this namespace",
+        )
+    if outside:
+        return _no(where, f"the database {outside[0]} is not delegated to this namespace")
+    if not databases_are_boundaries and not permit.accepts_weak_isolation:
+        return _no(
+            where,
+            "before Milvus 3.0 a database does not keep users out of other databases (milvus#50678), and the delegation does "
+            "not accept that (acceptWeakIsolation)",
         )
     return None
 
 
 def _no(where: str, why: str) -> Refusal:
-    message = f"{where}: {why}: take it out, or ask those who run the MilvusConnection."
+    message = f"{where}: {why}: take it out, or ask the owner of the MilvusConnection."
     return Refusal(Reason.NOT_PERMITTED, message)
 
 

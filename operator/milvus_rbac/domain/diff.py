@@ -1,24 +1,25 @@
-"""Compare what a server holds with what is wanted. Compares like with like and knows no versions, owners or rules.
+"""The changes that lead from what a server holds to what is wanted. It knows no versions, owners or rules.
 
-| object  | observed | desired | changes                                                     |
-|---------|----------|---------|-------------------------------------------------------------|
-| role    | -        | yes     | create, grant each                                          |
-| role    | yes      | yes     | grant what is missing, revoke what is too much              |
-| role    | yes      | -       | revoke each, drop                                           |
-| user    | -        | yes     | create, bind each                                           |
-| user    | yes      | yes     | change the password if refused, bind missing, unbind others |
-| user    | yes      | -       | drop                                                        |
-| group   | -        | yes     | create, fill                                                |
-| group   | yes      | yes     | add what is missing, remove what is too much, and take that |
-|         |          |         | from the proxies for every role that holds it               |
-| group   | yes      | -       | drop                                                        |
+| object  | observed | desired | changes                                                               |
+|---------|----------|---------|-----------------------------------------------------------------------|
+| role    | -        | yes     | create, grant everything                                              |
+| role    | yes      | yes     | grant what is missing, revoke what is not wanted                      |
+| role    | yes      | -       | revoke everything, drop                                               |
+| user    | -        | yes     | create, bind every role                                               |
+| user    | yes      | yes     | change the password if it is refused, bind missing roles, unbind others |
+| user    | yes      | -       | drop                                                                  |
+| group   | -        | yes     | create, fill                                                          |
+| group   | yes      | yes     | add what is missing, remove what is not wanted, and clear that from   |
+|         |          |         | the proxies for every role that holds the group                       |
+| group   | yes      | -       | drop                                                                  |
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 
-from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import (
     AddPrivileges,
     BindRole,
@@ -42,18 +43,10 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.claims import Kind, StaleGrant, stale_of
 from milvus_rbac.domain.desired import Desired, DesiredGroup, DesiredRole, DesiredUser
+from milvus_rbac.domain.plan import Proposal
+from milvus_rbac.domain.privileges import companions, stored_type
 from milvus_rbac.domain.scopes import KnownPrivileges
-from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, ObjectType, PasswordVerdict, State
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What would make the server agree with one claim."""
-
-    desired: Desired
-    changes: tuple[Change, ...]
-    stale: frozenset[StaleGrant] = frozenset()
-    """Of a group: what the proxies give, or will give once the changes are made, although no grant does."""
+from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, PasswordVerdict, State
 
 
 def diff(
@@ -61,17 +54,22 @@ def diff(
     desired: Sequence[Desired],
     known_privileges: KnownPrivileges | None = None,
 ) -> tuple[Proposal, ...]:
-    """Propose, claim by claim, the changes from observed to desired. Their order is that of the names.
+    """Return for each claim the changes from observed to desired, sorted by name.
 
     Args:
         observed: what the server holds.
-        desired: what it is to hold.
-        known_privileges: the server's privileges; needed for groups only.
+        desired: what it should hold.
+        known_privileges: the privileges of the server; needed for groups only.
     """
     wanted = {
         one.claim.object_name: one.state.grants for one in desired if isinstance(one.state, DesiredRole)
     }
-    groups = _GroupDiff(observed, known_privileges or KnownPrivileges(), wanted)
+    groups = _GroupDiff(
+        observed,
+        known_privileges or KnownPrivileges(),
+        observed.roles.keys() | wanted.keys(),
+        _holders(observed, desired, wanted),
+    )
     return tuple(
         groups.proposal(one)
         if one.claim.ref.kind is Kind.GROUP
@@ -102,21 +100,27 @@ def _role_changes(observed: State, name: str, desired: DesiredRole) -> Iterator[
     if observed.describes and desired.description not in {None, now}:
         yield DescribeRole(name, desired.description or "")
     wanted = desired.grants
-    for grant in sorted(wanted - held):
+    for grant in _sorted(wanted - held):
         yield GrantPrivilege(name, grant)
-    # A companion comes with its leader and is no drift. Without the leader it is taken by a call of its own, because
+    # A companion comes with its leader and is no drift. Without the leader it is revoked by a call of its own, because
     # servers before 2.3.6 leave it.
-    for grant in sorted(held - wanted - privileges.companions(wanted)):
-        yield RevokePrivilege(name, grant, give_again=privileges.companions({grant}) & wanted)
+    unwanted = held - wanted
+    for grant in _sorted(unwanted - companions(wanted)) if unwanted else ():
+        yield RevokePrivilege(name, grant, give_again=companions({grant}) & wanted)
 
 
 def _role_removal(observed: State, name: str) -> Iterator[Change]:
     if name not in observed.roles:
         return
     held = observed.roles[name].grants or frozenset()
-    for grant in sorted(held):
+    for grant in _sorted(held):
         yield RevokePrivilege(name, grant, before_drop=True)
     yield DropRole(name)
+
+
+def _sorted(grants: Iterable[Grant]) -> list[Grant]:
+    # Three times as fast as by the order of the class, which counts for 10,000 grants.
+    return sorted(grants, key=attrgetter("object_type", "privilege", "database", "object_name"))
 
 
 def _user_changes(observed: State, name: str, wanted: DesiredUser) -> Iterator[Change]:
@@ -138,76 +142,84 @@ def _user_changes(observed: State, name: str, wanted: DesiredUser) -> Iterator[C
         yield DescribeUser(name, wanted.description or "")
     for role in sorted(wanted.roles - held):
         yield BindRole(name, role)
-    # Everybody has public whether it is bound or not; binding it has no effect, nor has taking it.
+    # Every user has the role public, bound or not, so binding and unbinding it have no effect.
     for role in sorted(held - wanted.roles - {PUBLIC_ROLE}):
         yield UnbindRole(name, role)
 
 
+_HoldersOf = Mapping[str, Collection[tuple[str, Grant]]]
+"""By privilege group, the roles that hold it, each with the grant that gives it."""
+
+
+def _holders(
+    observed: State, desired: Iterable[Desired], wanted: Mapping[str, frozenset[Grant]]
+) -> _HoldersOf:
+    """Return the roles that hold the groups which lose a privilege: now, or once this turn's grants are made.
+
+    Without such a group no grant is looked at.
+    """
+    holders: dict[str, set[tuple[str, Grant]]] = {
+        one.claim.object_name: set()
+        for one in desired
+        if isinstance(one.state, DesiredGroup)
+        and observed.groups.get(one.claim.object_name, frozenset()) - one.state.privileges
+    }
+    if holders:
+        for role in observed.roles.keys() | wanted.keys():
+            for grant in chain(_held(observed, role), wanted.get(role, ())):
+                if grant.privilege in holders:
+                    holders[grant.privilege].add((role, grant))
+    return holders
+
+
+def _held(observed: State, role: str) -> frozenset[Grant]:
+    return observed.roles[role].grants or frozenset() if role in observed.roles else frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class _GroupDiff:
-    """Compares privilege groups: what one loses must be taken from the roles that hold it too."""
+    """Compares privilege groups: what one loses must be cleared from the proxies for the roles that hold it."""
 
     observed: State
     known_privileges: KnownPrivileges
-    wanted: Mapping[str, frozenset[Grant]]
-    """What the roles of this round are to have, by name."""
+    roles: AbstractSet[str]
+    """The roles that exist, or will once this turn's grants are made."""
+    holders: _HoldersOf
 
     def proposal(self, desired: Desired) -> Proposal:
         name = desired.claim.object_name
         held = self.observed.groups.get(name)
-        left = frozenset(one for one in stale_of(desired.claim) if not self._is_given(name, one))
+        left = frozenset(one for one in stale_of(desired.claim) if not self._is_granted(name, one))
         if not isinstance(desired.state, DesiredGroup):
             drop = () if held is None else (DropGroup(name),)
             return Proposal(desired, (*self._clearing(left, before_drop=True), *drop), left)
         wanted = desired.state.privileges
         if held is not None and self._changes_level(held, wanted):
             return Proposal(desired, (ReplacePrivileges(name, held, wanted),), left)
-        too_much = (held or frozenset()) - wanted
-        stale = left | self._left_with_holders(name, too_much)
+        unwanted = (held or frozenset()) - wanted
+        stale = left | {
+            StaleGrant(role, Grant(stored_type(one), one, grant.database, grant.object_name))
+            for role, grant in self.holders.get(name, ())
+            for one in unwanted
+        }
         changes: list[Change] = [CreateGroup(name)] if held is None else []
         if missing := wanted - (held or frozenset()):
             changes.append(AddPrivileges(name, missing))
-        if too_much:
-            changes.append(RemovePrivileges(name, too_much))
+        if unwanted:
+            changes.append(RemovePrivileges(name, unwanted))
         return Proposal(desired, (*changes, *self._clearing(stale)), stale)
 
     def _changes_level(self, held: frozenset[str], wanted: frozenset[str]) -> bool:
-        levels = {self.known_privileges.level_of(name) for name in held} | {
-            self.known_privileges.level_of(name) for name in wanted
-        }
+        levels = {self.known_privileges.level_of(name) for name in held | wanted}
         return bool(held) and len(levels) > 1
 
-    def _left_with_holders(self, group: str, privileges: AbstractSet[str]) -> frozenset[StaleGrant]:
-        """Say who keeps what: roles that hold the group, and those that get it before it shrinks, in the same round."""
-        return frozenset(
-            StaleGrant(role, Grant(stored_type(privilege), privilege, grant.database, grant.object_name))
-            for role in self.observed.roles.keys() | self.wanted.keys()
-            for grant in self._held(role) | self.wanted.get(role, frozenset())
-            if grant.privilege == group
-            for privilege in privileges
-        )
-
-    def _is_given(self, group: str, stale: StaleGrant) -> bool:
-        """Tell whether what was left is right by now: the group has the privilege again, and the role has the group there."""
-        return stale.grant.privilege in self.observed.groups.get(group, ()) and any(
-            one.privilege == group and (one.database, one.object_name) == _place(stale.grant)
-            for one in self._held(stale.role)
-        )
+    def _is_granted(self, group: str, stale: StaleGrant) -> bool:
+        """Return whether a role has by grant what was left to it: the group has the privilege again and the role the group."""
+        holding = Grant(stored_type(group), group, stale.grant.database, stale.grant.object_name)
+        regained = stale.grant.privilege in self.observed.groups.get(group, ())
+        return regained and holding in _held(self.observed, stale.role)
 
     def _clearing(self, stale: Iterable[StaleGrant], *, before_drop: bool = False) -> Iterator[Change]:
         for one in sorted(stale):
-            if one.role in self.observed.roles or one.role in self.wanted:
+            if one.role in self.roles:
                 yield ClearProxies(one.role, one.grant, before_drop=before_drop)
-
-    def _held(self, role: str) -> frozenset[Grant]:
-        return self.observed.roles[role].grants or frozenset() if role in self.observed.roles else frozenset()
-
-
-def _place(grant: Grant) -> tuple[str, str]:
-    return grant.database, grant.object_name
-
-
-def stored_type(privilege: str) -> str:
-    """Say under which type a server with privilege groups keeps a grant of the name."""
-    row = privileges.find(privilege)
-    return row.object_type if row else ObjectType.GLOBAL

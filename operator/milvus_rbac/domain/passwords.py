@@ -1,15 +1,18 @@
-"""What the text in a Secret must be before Milvus is asked. Knows the bytes of a key, and forgets them."""
+"""What the operator checks in the text of a Secret before it asks Milvus."""
 
 from milvus_rbac.domain.conditions import Reason, Refusal
 
 MIN_BYTES = 6
 """proxy.minPasswordLength of every server since 2.2, in bytes of UTF-8."""
 MAX_BYTES = 72
-"""bcrypt takes no more. Servers up to 2.4.17 say 256 and then fail in bcrypt."""
+"""The limit of bcrypt. Servers up to 2.4.17 claim to take 256 bytes and then fail in bcrypt."""
 
 
 def check_text(value: bytes, where: str) -> Refusal | None:
-    """Say why the bytes of a Secret's key are no name and no password; `where` names Secret and key. Nothing is stripped."""
+    """Return why the bytes of a Secret's key are neither a name nor a password; `where` names Secret and key.
+
+    Nothing is stripped.
+    """
     if not value:
         return Refusal(Reason.SECRET_EMPTY, f"{where} is empty: write the value there.")
     try:
@@ -23,7 +26,7 @@ def check_text(value: bytes, where: str) -> Refusal | None:
 
 
 def check(value: bytes, where: str) -> Refusal | None:
-    """Say why the bytes of a Secret's key can't be a password of any Milvus."""
+    """Return why the bytes of a Secret's key can't be a password of any Milvus."""
     refusal = check_text(value, where)
     if refusal is not None:
         return refusal

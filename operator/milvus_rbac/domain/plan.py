@@ -1,29 +1,37 @@
-"""What a round will do for one claim, and what it will not."""
+"""What one turn does for a claim: first what would make Milvus agree with it, then what is left of that and why."""
 
 from dataclasses import dataclass
 
-from milvus_rbac.domain.changes import Change, CreateGroup, CreateRole, CreateUser
+from milvus_rbac.domain.changes import CREATES, Change
 from milvus_rbac.domain.claims import Claim, Origin, StaleGrant
 from milvus_rbac.domain.conditions import Refusal
+from milvus_rbac.domain.desired import Desired
 
-CREATES = (CreateUser, CreateRole, CreateGroup)
-"""What makes an object that was not there."""
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The changes that would make the server agree with one claim, before any of them is withheld."""
+
+    desired: Desired
+    changes: tuple[Change, ...]
+    stale: frozenset[StaleGrant] = frozenset()
+    """For a group: what the proxies give, or will give after the changes, although no grant does."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimPlan:
-    """What will be done for one claim, and what will not."""
+    """The changes that will be made for one claim, and those that will not."""
 
     claim: Claim
     changes: tuple[Change, ...] = ()
     withheld: tuple[Change, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     origin: Origin | None = None
-    """How the object is ours once the changes are done; None: it is not."""
+    """How the object is ours once the changes are made; None if it is not."""
     left_behind: bool = False
-    """The resource goes and its object stays in Milvus."""
+    """Whether the object stays in Milvus although its resource is deleted."""
     stale: frozenset[StaleGrant] = frozenset()
-    """Of a group: what has to be taken from the proxies, and is written down before the group loses anything."""
+    """For a group: what must be cleared from the proxies. It is written down before the group loses anything."""
 
     @property
     def creates(self) -> bool:

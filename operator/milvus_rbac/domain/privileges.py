@@ -1,7 +1,7 @@
-"""What is known about every privilege: its level, how it is stored, since when it is there. Data, one row each.
+"""What every privilege is: its level, how Milvus stores it and since which version, one row each.
 
-This room knows no server and no resource. A new privilege is one row; a name without a row is not refused here, it is
-only unknown.
+The catalogue is independent of servers and resources. A new privilege is one row; a name without a row is unknown here,
+but a newer server may still take it.
 """
 
 import difflib
@@ -14,36 +14,36 @@ from milvus_rbac.domain.state import Grant, ObjectType
 
 
 class Level(StrEnum):
-    """How wide a privilege reaches, which says which scopes make sense for it."""
+    """How far a privilege reaches, and so where it can be granted."""
 
     CLUSTER = "Cluster"
-    """The whole server: takes neither a database nor collections."""
+    """The whole server: a grant names neither a database nor collections."""
     DATABASE = "Database"
-    """One database, or all: takes no collections."""
+    """One database, or all: a grant names no collections."""
     COLLECTION = "Collection"
     """Named collections of a database, or all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
-    """One privilege, or one of the groups that Milvus brings along."""
+    """One privilege, or one of the built-in groups of Milvus."""
 
     name: str
     level: Level | None
-    """None only for what means everything at once."""
+    """None only for what stands for all privileges at once."""
     object_type: ObjectType
-    """The type under which Milvus stores a grant of it; V1 refuses it under any other."""
+    """The object type under which Milvus stores a grant of it; V1 refuses any other."""
     since: tuple[int, ...]
-    """The first version that knows the name, as far as it is known; a short tuple means that whole line."""
+    """The first version that has the name; a short tuple means the first release of that line."""
     companions: tuple[str, ...] = ()
-    """What the server grants with it, and takes with it when it is revoked (2.3.6 and later)."""
+    """The privileges that the server grants and revokes together with it (2.3.6 and later)."""
     whole_database: bool = False
-    """Of collection level but stored as Global, so that it acts on every collection of the database. Naming a
-    collection would promise a limit that the server does not keep."""
+    """Whether it is of collection level but stored as Global, so that it acts on every collection of the database. A named
+    collection would promise a limit that the server does not enforce."""
     everything: bool = False
-    """A wildcard for other privileges, rather than a right of its own."""
+    """Whether it is a wildcard for other privileges."""
     group: bool = False
-    """A built-in privilege group: only OperatePrivilegeV2 takes it, and which privileges it holds is the server's."""
+    """Whether it is a built-in privilege group: only OperatePrivilegeV2 takes it, and the server decides what it holds."""
 
 
 _V2_2: Final = (2, 2)
@@ -111,7 +111,7 @@ CATALOGUE: Final[tuple[Privilege, ...]] = (
     _collection("DescribeSnapshot", _V3_0),
     _collection("ListSnapshots", _V3_0),
     _collection("RestoreSnapshot", _V3_0),
-    # Collection level by name, but kept as Global.
+    # Collection level by name, but stored as Global.
     _whole_database("DescribeCollection", _V2_2),
     _whole_database("DescribeAlias", _V2_3),
     _whole_database("ListAliases", _V2_3),
@@ -140,7 +140,7 @@ CATALOGUE: Final[tuple[Privilege, ...]] = (
     _cluster("CreateDatabase", _V2_2),
     _cluster("DropDatabase", _V2_2),
     _cluster("ListDatabases", _V2_2),
-    # 3.0 moved it to the database level, which its own list of groups says; `*.*` stays right for it everywhere.
+    # 3.0 moved it to the database level, as its own list of groups shows; `*.*` is right for it on every server.
     _cluster("RenameCollection", _V2_2),
     _cluster("UpdateResourceGroups", (2, 4)),
     _cluster("BackupRBAC", (2, 4, 9)),
@@ -173,13 +173,13 @@ CATALOGUE: Final[tuple[Privilege, ...]] = (
     _wildcard("*"),
     _wildcard("All"),
 )
-"""Every row. First versions within 2.4 are those of the protocol; older servers than 2.2 are of no interest. No version up
-to 3.0 has dropped a name."""
+"""All privileges. First versions within 2.4 are those of the protocol; servers before 2.2 do not matter. No version up to
+3.0 has dropped a name."""
 
 _BY_NAME: Final = {row.name: row for row in CATALOGUE}
 _BY_FOLDED_NAME: Final = {row.name.lower(): row.name for row in CATALOGUE}
 
-_OTHER_WORDS: Final = {
+_OTHER_NAMES: Final = {
     # The names that the public documentation and other clients use for the built-in groups.
     "clusterro": "ClusterReadOnly",
     "clusterrw": "ClusterReadWrite",
@@ -189,28 +189,28 @@ _OTHER_WORDS: Final = {
     "collro": "CollectionReadOnly",
     "collrw": "CollectionReadWrite",
     "colladmin": "CollectionAdmin",
-    # The groups of 2.4.10, across levels. Servers list one of them under another's name, so they have no rows here.
+    # The groups of 2.4.10, which mix levels. Servers list one of them under another's name, so they have no rows here.
     "readonly": "CollectionReadOnly",
     "readwrite": "CollectionReadWrite",
     "admin": "ClusterAdmin",
 }
 
 _LIKENESS: Final = 0.8
-"""Below this, a guess misleads: `LoadCollection` would become `DropCollection`."""
+"""Names that are less alike than this mislead: `LoadCollection` would become `DropCollection`."""
 
 
 def find(name: str) -> Privilege | None:
-    """Look a privilege up by its exact name; None if it is not known."""
+    """Return the privilege of exactly this name; None if there is none."""
     return _BY_NAME.get(name)
 
 
 def suggest(name: str) -> str | None:
-    """Say which known name was probably meant; None if nothing comes near."""
+    """Return the known name that was probably meant; None if none is close."""
     if name in _BY_NAME:
         return name
     folded = "".join(letter for letter in name if letter.isalnum()).lower()
     for candidate in _without_prefixes(folded):
-        exact = _BY_FOLDED_NAME.get(candidate) or _OTHER_WORDS.get(candidate)
+        exact = _BY_FOLDED_NAME.get(candidate) or _OTHER_NAMES.get(candidate)
         if exact is not None:
             return exact
     near = difflib.get_close_matches(folded.removeprefix("privilege"), _BY_FOLDED_NAME, n=1, cutoff=_LIKENESS)
@@ -218,13 +218,13 @@ def suggest(name: str) -> str | None:
 
 
 def _without_prefixes(folded: str) -> tuple[str, str, str]:
-    """Milvus' own constants say PrivilegeSearch and PrivilegeGroupReadOnly; its API says Search and ReadOnly."""
+    """Return the name as it is and without Milvus' prefixes: its constants are PrivilegeSearch and PrivilegeGroupReadOnly."""
     bare = folded.removeprefix("privilege")
     return folded, bare, bare.removeprefix("group")
 
 
 def companions(grants: Iterable[Grant]) -> frozenset[Grant]:
-    """Name the grants that servers since 2.3.6 give and take together with these."""
+    """Return the grants that servers since 2.3.6 give and take together with these."""
     return frozenset(
         Grant(grant.object_type, name, grant.database, grant.object_name)
         for grant in grants
@@ -232,3 +232,12 @@ def companions(grants: Iterable[Grant]) -> frozenset[Grant]:
         if privilege is not None
         for name in privilege.companions
     )
+
+
+def stored_type(name: str) -> str:
+    """Return the object type under which a server with privilege groups stores a grant of the name.
+
+    Groups are stored as Global. Unknown privileges are compared as Global, too, since V2 takes no object type.
+    """
+    row = find(name)
+    return row.object_type if row else ObjectType.GLOBAL

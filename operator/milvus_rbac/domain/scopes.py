@@ -1,7 +1,7 @@
-"""Whether a privilege may stand in a row of grants, and which grants the row then means. Knows names, levels and scopes.
+"""Where a privilege can be granted, and which grants a row of spec.grants means.
 
-Milvus checks scopes for groups only; here the same rules hold for single privileges, which it would take anywhere and
-then not enforce (a cluster privilege on a database does nothing on 3.0).
+Milvus checks scopes for groups only. Here the same rules hold for single privileges: Milvus would accept them anywhere and
+then not enforce them (a cluster privilege on a database does nothing on 3.0).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,31 +11,30 @@ from milvus_rbac.domain import privileges
 from milvus_rbac.domain.claims import GrantRow
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.privileges import Level, Privilege
-from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, Grant, ObjectType, Place
+from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, Grant, Place
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPrivileges:
-    """Which names a server takes in a grant, and what they mean there."""
+    """The privileges and privilege groups that a server accepts in a grant, and what they mean there."""
 
     privilege_groups: bool = False
-    """The server has OperatePrivilegeV2 and privilege groups; without, only what V1 takes."""
+    """Whether the server has OperatePrivilegeV2 and privilege groups; without, it takes only what V1 does."""
     levels: Mapping[str, Level] = field(default_factory=dict)
-    """Level of each privilege as the server's own groups tell it; empty where nobody could ask."""
+    """The level of each privilege according to the server's own groups; empty if the operator could not read them."""
     wildcard_breaks: bool = False
-    """A grant of `*` takes every right from all users once the proxies restart (milvus#39365, #40547)."""
+    """Whether a grant of `*` locks all users out once the proxies restart (milvus#39365, #40547)."""
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Privilege groups with what they hold or, where this round fills them, will hold."""
+    """Privilege groups with the privileges that they hold or, if this turn fills them, will hold."""
     claimed: frozenset[str] = frozenset()
-    """Privilege groups that a resource asks for, whether they are there or not."""
-
+    """Privilege groups that a resource asks for, whether they exist or not."""
     aliases: Mapping[Place, str | None] = field(default_factory=dict)
-    """What aliases stand for; None where the operator's account may not find out."""
+    """The collection behind each alias; None where the operator's account may not look it up."""
     groups_unreadable: bool = False
-    """The server has groups and does not show them to the operator's account."""
+    """Whether the server has groups and does not show them to the operator's account."""
 
     def level_of(self, name: str) -> Level | None:
-        """Say how wide a name reaches; None for what has no level, or not one."""
+        """Return the level of a privilege or group; None if it has none, or is a group that mixes levels."""
         row = privileges.find(name)
         if row is None and name in self.groups:
             levels = {self.level_of(member) for member in self.groups[name]}
@@ -46,26 +45,30 @@ class KnownPrivileges:
 
 
 def check_member(name: str, known_privileges: KnownPrivileges) -> Refusal | None:
-    """Say why a privilege can't be in a group of somebody's own."""
+    """Return why a privilege can't be in a custom group."""
     where, row = "spec.privileges", privileges.find(name)
     if row is not None and (row.group or row.everything):
-        advice = f"{name} stands for other privileges, which no group takes: name them one by one"
+        advice = (
+            f"{name} stands for other privileges, and a group takes only single ones: name them one by one"
+        )
         return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}.")
     if row is None and name in known_privileges.groups.keys() | known_privileges.claimed:
-        advice = f"{name} is a privilege group, and Milvus takes no group in a group: name what it holds"
+        advice = (
+            f"{name} is a privilege group, and a group takes only single privileges: name those that it holds"
+        )
         return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}.")
     if row is None and name not in known_privileges.levels:
         return _unknown(name, where)
     if known_privileges.levels and name not in known_privileges.levels:
         return Refusal(
             Reason.UNSUPPORTED_BY_SERVER,
-            f"{where}: this Milvus takes {name} in no group; grant it by itself, or take it out.",
+            f"{where}: this Milvus does not take {name} in a group; grant it by itself, or take it out.",
         )
     return None
 
 
 def check(name: str, row: GrantRow, where: str, known_privileges: KnownPrivileges) -> Refusal | None:
-    """Say why a name can't be granted the way its row says."""
+    """Return why a name can't be granted where its row asks for it."""
     privilege = privileges.find(name)
     if privilege is not None:
         refusal = _check_server(privilege, where, known_privileges) or _check_known(
@@ -98,7 +101,7 @@ def _check_aliases(row: GrantRow, where: str, known_privileges: KnownPrivileges)
 def _check_unlisted(
     name: str, row: GrantRow, where: str, known_privileges: KnownPrivileges
 ) -> Refusal | None:
-    """Say why a name that the catalogue lacks can't be granted: a group of somebody's own, or a newer server's privilege."""
+    """Return why a name outside the catalogue can't be granted: a custom group, or a privilege of a newer server."""
     if not known_privileges.privilege_groups and name in known_privileges.claimed:
         message = f"{where}: {name} is a privilege group, which needs Milvus 2.4.18 or newer; name single privileges instead."
         return Refusal(Reason.UNSUPPORTED_BY_SERVER, message)
@@ -107,23 +110,24 @@ def _check_unlisted(
     if name in known_privileges.groups:
         return _check_group(name, row, where, known_privileges)
     if name in known_privileges.claimed:
-        message = f"{where}: the privilege group {name} is not in Milvus yet; it is granted as soon as it is."
+        message = (
+            f"{where}: the privilege group {name} is not in Milvus yet; it is granted as soon as it exists."
+        )
         return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
     if name in known_privileges.levels:
-        # A newer server than the catalogue: what it knows and we do not passes through.
+        # The server is newer than the catalogue: what only it knows passes through.
         return _check_scope(name, known_privileges.levels[name], row, where)
     return _unknown(name, where)
 
 
 def expand(name: str, row: GrantRow, known_privileges: KnownPrivileges) -> Iterator[Grant]:
-    """Give the grants that a name means in its row, as the server stores them; `check` has found nothing wrong."""
+    """Yield the grants that a name means in its row, as the server stores them; `check` has accepted them."""
     privilege, level = privileges.find(name), known_privileges.level_of(name)
-    # Groups are kept as Global. So is, for comparing, what the catalogue does not know: V2 asks for no type.
-    object_type = privilege.object_type if privilege else ObjectType.GLOBAL
+    object_type = privileges.stored_type(name)
     if level is Level.CLUSTER:
         yield Grant(object_type, name, ANY, ANY)
         return
-    # What has become narrower with a newer server keeps the scope that it always had.
+    # A privilege whose level a newer server has narrowed keeps the scope that it always had.
     was_wider = privilege is not None and privilege.level is Level.CLUSTER
     database = row.database or (ANY if was_wider else DEFAULT_DATABASE)
     takes_collections = level is Level.COLLECTION and not (privilege and privilege.whole_database)
@@ -133,25 +137,25 @@ def expand(name: str, row: GrantRow, known_privileges: KnownPrivileges) -> Itera
 
 
 def one_level(names: Iterable[str], known_privileges: KnownPrivileges) -> Refusal | None:
-    """Say why privileges can't be in one group together: a group holds one level."""
+    """Return why privileges can't be in one group together: a group holds one level."""
     by_level: dict[str, list[str]] = {}
     for name in sorted(names):
         by_level.setdefault(str(known_privileges.level_of(name)), []).append(name)
     if len(by_level) <= 1:
         return None
     listed = "; ".join(f"{level}: {', '.join(members)}" for level, members in sorted(by_level.items()))
-    message = f"spec.privileges: a group holds privileges of one level, these are of {len(by_level)} ({listed}): make a group for each."
+    message = f"spec.privileges: a group holds privileges of one level, and these are of {len(by_level)} ({listed}): make a group for each."
     return Refusal(Reason.INVALID_SCOPE, message)
 
 
 def unreadable(where: str) -> Refusal:
-    """Say that groups are hidden from the operator; what was granted and filled before stays as it is."""
+    """Return the refusal for groups that the operator can't see; what was granted and filled before stays as it is."""
     message = f"{where}: the operator's account may not list privilege groups, so they stay as they are: grant it ListPrivilegeGroups."
     return Refusal(Reason.MISSING_PRIVILEGES, message)
 
 
 V1_SINCE = (2, 3)
-"""The newest names that every server with V1 grants only is sure to know."""
+"""The newest line whose privileges are known to every server without V2 grants."""
 
 
 def _unknown(name: str, where: str) -> Refusal:
@@ -181,15 +185,13 @@ def _check_known(
 ) -> Refusal | None:
     name = privilege.name
     if privilege.whole_database and row.collections:
-        advice = (
-            f"Milvus applies {name} to the whole database whatever the collection: put it in a row without."
-        )
+        advice = f"Milvus applies {name} to the whole database whatever the collection: put it in a row without collections."
         return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
     if privilege.everything:
-        # Milvus 2.3.5 takes a grant of All on every database, and nothing comes of it.
+        # Milvus 2.3.5 accepts a grant of All on every database, and it has no effect.
         everywhere = row.database == ANY and not known_privileges.privilege_groups
         if row.database is None or everywhere or row.collections:
-            advice = f"{name} gives everything in one database: write which, and no collections."
+            advice = f"{name} gives everything in one database: write which one, and no collections."
             return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
         return None
     return _check_scope(name, known_privileges.level_of(name), row, where)
@@ -197,14 +199,14 @@ def _check_known(
 
 def _check_group(name: str, row: GrantRow, where: str, known_privileges: KnownPrivileges) -> Refusal | None:
     if not known_privileges.groups[name]:
-        # Milvus would take it at any scope, and later neither revoke nor drop it.
+        # Milvus would accept it at any scope, and later neither revoke nor drop it.
         message = (
-            f"{where}: the privilege group {name} is empty; it is granted as soon as it holds something."
+            f"{where}: the privilege group {name} is empty; it is granted as soon as it holds a privilege."
         )
         return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
     level = known_privileges.level_of(name)
     if level is None:
-        message = f"{where}: the privileges in group {name} are not of one level, so Milvus grants it nowhere: mend the group."
+        message = f"{where}: the privileges in group {name} are not of one level, so it can't be granted anywhere: correct the group."
         return Refusal(Reason.INVALID_SCOPE, message)
     return _check_scope(name, level, row, where)
 

@@ -1,8 +1,10 @@
-"""What a group that shrinks leaves in the proxies: from whom it is taken, and what a role is given again with that.
+"""How the proxies are cleared of what a group has lost: for which roles, and what those are granted again.
 
-Only when everything else of a round is decided is it known what a role will have by itself; so this comes last.
+The revoke that clears a privilege also takes the role's own grant of it. What a role will have of its own is known only when
+everything else of a turn is decided, so this comes last.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -17,14 +19,17 @@ from milvus_rbac.domain.state import Grant, State
 def settle_clearings(
     plans: Sequence[ClaimPlan], observed: State, our_roles: AbstractSet[str]
 ) -> tuple[ClaimPlan, ...]:
-    """Clear the proxies for roles that are ours only, and say what each is given again: the revoke takes that as well."""
+    """Return the plans with the proxies cleared only for roles that are ours, and with what each of those is granted again."""
     every = (change for plan in plans for change in (*plan.changes, *plan.withheld))
     cleared = {change.role for change in every if isinstance(change, ClearProxies)}
     if not cleared:
         return tuple(plans)
     of_roles = [plan for plan in plans if plan.claim.ref.kind is Kind.ROLE]
     ours = our_roles | {plan.claim.object_name for plan in of_roles if plan.origin is not None}
-    kept = {role: _kept(role, of_roles, observed) for role in cleared & ours}
+    changes: defaultdict[str, list[Change]] = defaultdict(list)
+    for plan in of_roles:
+        changes[plan.claim.object_name] += plan.changes
+    kept = {role: _kept(role, changes[role], observed) for role in cleared & ours}
     return tuple(
         replace(
             plan,
@@ -40,23 +45,22 @@ def _settled(changes: Iterable[Change], kept: Mapping[str, AbstractSet[Grant]]) 
         if not isinstance(change, ClearProxies):
             yield change
         elif change.role in kept:
-            # A leader brings its companions along.
+            # Granting a leader grants its companions, too.
             own = kept[change.role]
             again = {change.grant} & own or companions({change.grant}) & own
             yield replace(change, give_again=frozenset(again))
 
 
-def _kept(role: str, plans: Iterable[ClaimPlan], observed: State) -> AbstractSet[Grant]:
-    """Say what a role has by itself once everything else is done."""
+def _kept(role: str, changes: Iterable[Change], observed: State) -> AbstractSet[Grant]:
+    """Return the grants that a role has of its own once everything else is done."""
     kept = set((observed.roles[role].grants or ()) if role in observed.roles else ())
-    for plan in plans:
-        for change in plan.changes if plan.claim.object_name == role else ():
-            match change:
-                case GrantPrivilege(_, grant):
-                    kept.add(grant)
-                case RevokePrivilege(_, grant, give_again):
-                    kept.discard(grant)
-                    kept |= give_again
-                case _:
-                    pass
+    for change in changes:
+        match change:
+            case GrantPrivilege(_, grant):
+                kept.add(grant)
+            case RevokePrivilege(_, grant, give_again):
+                kept.discard(grant)
+                kept |= give_again
+            case _:
+                pass
     return kept

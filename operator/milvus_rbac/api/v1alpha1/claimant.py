@@ -1,4 +1,4 @@
-"""What the kinds share that claim something in a Milvus by its name: users and roles."""
+"""What MilvusUser, MilvusRole and MilvusPrivilegeGroup share: each claims an object in a Milvus by its name."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -14,7 +14,7 @@ MAX_PLAN_LINE_LENGTH = 1024
 
 
 class DeletionPolicy(StrEnum):
-    """What becomes of the object in Milvus when its resource is deleted."""
+    """What happens to the object in Milvus when its resource is deleted."""
 
     DELETE = "Delete"
     RETAIN = "Retain"
@@ -27,40 +27,40 @@ CONNECTION_REF_IS_IMMUTABLE = immutable_if_present(
 
 
 class ClaimantSpec(Shape):
-    """The fields that say on which Milvus an object is claimed, and how it is treated."""
+    """On which Milvus an object is claimed, and how it is managed."""
 
     model_config = ConfigDict(json_schema_extra=validated_by(CONNECTION_REF_IS_IMMUTABLE))
 
     connection_ref: ConnectionRef | None = None
-    """Which MilvusConnection leads to the Milvus that is meant; without it, the operator's default connection. It can't
-    be changed, added or removed later."""
+    """The MilvusConnection to use; without it, the operator's default connection. It can't be changed, added or removed
+    later."""
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
     """What happens in Milvus when this resource is deleted. Delete drops what the operator created, or took over with
-    adoption Always; Retain leaves it there."""
+    adoption Always; Retain leaves it in Milvus."""
     adoption: Adoption = Adoption.SAFE
-    """What to do if the name is already taken in Milvus and no resource owns it. Safe takes it over only if nothing is
-    lost by that, Always takes it over and makes it match this spec, Never leaves it alone and reports Conflict."""
+    """What to do if the name exists in Milvus already and no resource owns it. Safe takes it over only if no user loses
+    anything by it, Always takes it over and makes it match this spec, Never leaves it alone and reports Conflict."""
     suspend: bool = False
-    """True stops all work on this resource: nothing is written to Milvus, and deleting it leaves Milvus as it is."""
+    """True suspends this resource: nothing is written to Milvus, and deleting it leaves Milvus as it is."""
 
 
 class Claim(Shape):
-    """What a resource owns in Milvus, and since when in which way."""
+    """What a resource owns in Milvus, and how it came to own it."""
 
     endpoint: Endpoint
-    """The server on which the name is owned: host and port."""
+    """The server: host and port."""
     name: MilvusName
     """The name in Milvus."""
     origin: Origin
-    """Created if the operator made it, Adopted if it was there before and was taken over."""
+    """Created if the operator created it, Adopted if it existed before and was taken over."""
 
 
 class ClaimantStatus(Status):
-    """The fields that say what is owned, and what would be done about it."""
+    """What a resource owns, and what would be changed."""
 
     claim: Claim | None = None
     """What this resource owns in Milvus; absent until it owns something."""
     plan: Annotated[
         tuple[Annotated[str, Field(max_length=MAX_PLAN_LINE_LENGTH)], ...], Field(max_length=MAX_PLAN)
     ] = ()
-    """What would be changed, one change a line, while the MilvusConnection's mode is Observe."""
+    """What would be changed, one change a line, while the mode of the MilvusConnection is Observe."""

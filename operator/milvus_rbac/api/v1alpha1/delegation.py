@@ -26,7 +26,7 @@ NamePattern = Annotated[
         pattern=r"^([^*\s\x00-\x1f\x7f]([^*\x00-\x1f\x7f]*[^*\s\x00-\x1f\x7f])?)?\*?$",
     ),
 ]
-"""A name, or how names begin, with a `*` at the end."""
+"""A name, or the beginning of names with a `*` at the end."""
 
 
 class Expression(Shape):
@@ -46,7 +46,7 @@ class Expression(Shape):
     operator: delegation.Operator
     """In, NotIn, Exists or DoesNotExist."""
     values: Annotated[tuple[LabelValue, ...], Field(max_length=MAX_VALUES)] | None = None
-    """What In and NotIn compare with."""
+    """The values for In and NotIn."""
 
 
 class Selector(Shape):
@@ -59,7 +59,7 @@ class Selector(Shape):
 
     @property
     def expressions(self) -> tuple[delegation.Expression, ...]:
-        """All that labels must meet."""
+        """All requirements of the selector."""
         pairs = (self.match_labels or {}).items()
         equal = (
             delegation.Expression(key, delegation.Operator.IN, frozenset({value})) for key, value in pairs
@@ -72,7 +72,7 @@ class Selector(Shape):
 
 
 class Namespaces(Shape):
-    """Which namespaces an entry is about."""
+    """The namespaces that an entry is about."""
 
     model_config = ConfigDict(
         json_schema_extra=validated_by(
@@ -83,20 +83,20 @@ class Namespaces(Shape):
     names: Annotated[tuple[NamespaceName, ...], Field(max_length=MAX_NAMES)] | None = None
     """Namespaces by name."""
     selector: Selector | None = None
-    """Namespaces by their labels, beside those in names. Labels are looked at every 30 seconds."""
+    """Namespaces by their labels, in addition to names. Labels are read every 30 seconds."""
 
 
 class Delegation(Shape):
-    """What the resources of some namespaces may claim. Whatever a list does not name is not permitted."""
+    """What resources of other namespaces may claim. What a list does not name is not permitted."""
 
     namespaces: Namespaces
-    """Which namespaces this entry is about."""
+    """The namespaces that this entry is about."""
     user_names: Annotated[tuple[NamePattern, ...], Field(max_length=MAX_NAMES)] = ()
     """Names that MilvusUsers may claim: literal, or the beginning of names with a `*` at the end."""
     role_names: Annotated[tuple[NamePattern, ...], Field(max_length=MAX_NAMES)] = ()
     """Names that MilvusRoles may claim: literal, or the beginning of names with a `*` at the end."""
     databases: Annotated[tuple[MilvusName, ...], Field(max_length=MAX_NAMES)] = ()
-    """Databases in which privileges may be granted, by name. `*` stands for all of them and for the cluster itself, which
+    """Databases in which privileges may be granted, by name. `*` stands for all databases and for the cluster itself, which
     privileges of cluster level need."""
     privileges: Annotated[
         tuple[MilvusName, ...],
@@ -105,7 +105,7 @@ class Delegation(Shape):
             json_schema_extra=validated_by(
                 Rule(
                     f"self.all(one, !(one in {sorted(delegation.GIVES_EVERYTHING | delegation.GIVES_ACCESS)}))",
-                    "what gives everything, or access to others, can't be delegated: name other privileges",
+                    "privileges that give everything, or that control access, can't be delegated: name other privileges",
                 )
             ),
         ),
@@ -120,16 +120,16 @@ class Delegation(Shape):
             ),
         ),
     ] = ()
-    """Roles of others that MilvusUsers may hold, by name, beside those that MilvusRoles of their own namespace own."""
+    """Further roles that MilvusUsers may hold, by name; they may always hold roles that MilvusRoles of their own namespace own."""
     may_adopt: bool | None = None
-    """True lets the namespaces take over users and roles that exist, if spec.adoption of the resource says so."""
+    """True lets the namespaces take over users and roles that exist already, as spec.adoption of the resource says."""
     accept_weak_isolation: bool | None = None
-    """True for servers before 3.0, where a right in one database can be used in others: without it, nothing is granted in
-    single databases there."""
+    """True accepts that on servers before 3.0 a privilege in one database can be used in others. Without it, nothing is granted
+    in single databases there."""
 
     @property
     def rule(self) -> delegation.Delegation:
-        """The same in the words of the domain."""
+        """The entry as a value of the domain."""
         selector = self.namespaces.selector
         return delegation.Delegation(
             frozenset(self.namespaces.names or ()),

@@ -1,4 +1,4 @@
-"""MilvusConnection: how one Milvus is reached, with whose credentials, and how it is treated."""
+"""MilvusConnection: how to reach one Milvus, with which account, and how to manage it."""
 
 import re
 from datetime import timedelta
@@ -51,7 +51,7 @@ class Mode(StrEnum):
 
 
 class Tls(Shape):
-    """How the server's certificate is checked."""
+    """How the server's certificate is verified."""
 
     model_config = ConfigDict(
         json_schema_extra=validated_by(
@@ -63,18 +63,18 @@ class Tls(Shape):
     )
 
     ca_secret_ref: CaSecretRef | None = None
-    """Which key of which Secret holds the certificates of the authorities to trust."""
+    """The key of a Secret with the CA certificates to trust."""
     ca_config_map_ref: CaConfigMapRef | None = None
-    """Which key of which ConfigMap holds the certificates of the authorities to trust."""
+    """The key of a ConfigMap with the CA certificates to trust."""
     client_cert_secret_ref: SecretRef | None = None
-    """The Secret, of type kubernetes.io/tls, with the certificate (`tls.crt`) and its key (`tls.key`) that the operator shows to a
-    server which asks for one."""
+    """The Secret, of type kubernetes.io/tls, with the client certificate (`tls.crt`) and its key (`tls.key`), for a server that
+    asks for one."""
     server_name: HostName | None = None
-    """The name that the server's certificate carries, if it is not the host of uri."""
+    """The name in the server's certificate, if it differs from the host of uri."""
 
 
 class MilvusConnectionSpec(Shape):
-    """One Milvus, and how it is treated."""
+    """One Milvus, and how it is managed."""
 
     model_config = ConfigDict(
         json_schema_extra=validated_by(
@@ -104,23 +104,23 @@ class MilvusConnectionSpec(Shape):
         ]
         | None
     ) = None
-    """Address of the Milvus: `http://` or `https://`, a host and perhaps a port, no path. Without a port it is 19530 for
-    http and 443 for https. Host and port are the server's identity; see formerUris before changing them. Either this or
-    milvusRef."""
+    """Address of the Milvus: `http://` or `https://`, a host and perhaps a port, no path. The default port is 19530 for http
+    and 443 for https. Host and port are the server's identity; read about formerUris before you change them. Write either
+    this or milvusRef."""
     milvus_ref: MilvusRef | None = None
-    """A Milvus that Milvus Operator runs: its status.endpoint is the address, with https if tls is given. Either this or uri."""
+    """A Milvus that Milvus Operator runs: its status.endpoint is the address, with https if tls is set. Write either this or
+    uri."""
     credentials_secret_ref: SecretRef
-    """The Secret with the account that the operator works with: keys `username` and `password`, as in a Secret of type
-    kubernetes.io/basic-auth, or `token` with an API key of Zilliz Cloud. The account must be allowed to manage users and
-    roles."""
+    """The Secret with the operator's account: keys `username` and `password`, as in a Secret of type kubernetes.io/basic-auth,
+    or `token` with an API key of Zilliz Cloud. The account must be allowed to manage users and roles."""
     bootstrap: bool = False
-    """True for a server that was never set up: if root still has the password Milvus is installed with, it is changed to
-    the Secret's. The Secret's username must be root."""
+    """True for a new server: if root still has the default password of Milvus, it is changed to that of the Secret. The Secret's
+    username must be root."""
     tls: Tls | None = None
-    """How the certificate of an https server is checked; without it, by the authorities that the operator's image trusts."""
+    """How the certificate of an https server is verified; without it, with the CA certificates of the operator's image."""
     mode: Mode = Mode.ENFORCE
-    """Enforce makes Milvus agree with the resources. Observe writes nothing to Milvus; what would be changed is in the
-    resources' status.plan."""
+    """Enforce makes Milvus match the resources. Observe writes nothing to Milvus; status.plan of each resource lists what would
+    be changed."""
     interval: Annotated[
         str,
         StringConstraints(max_length=16, pattern=r"^([0-9]{1,6}[hms])+$"),
@@ -133,40 +133,39 @@ class MilvusConnectionSpec(Shape):
             )
         ),
     ] = "5m"
-    """How often Milvus is compared with the resources to find what was changed by hand, for example 30s, 5m or 1h30m; from
-    10s to 24h."""
+    """How often Milvus is compared with the resources to find changes that others made, for example 30s, 5m or 1h30m; from 10s
+    to 24h."""
     password_update: PasswordUpdate = PasswordUpdate.AUTO
-    """How a password is changed if its old text is not known and the operator's account is no superuser of the server.
-    Auto drops the user, creates it with the new password and binds its roles again; InPlace leaves it alone and reports
+    """How a password is changed if the old one is not known and the operator's account is no superuser of the server. Auto drops
+    the user, creates it with the new password and binds its roles again; InPlace leaves it alone and reports
     OldPasswordUnknown."""
     former_uris: Annotated[tuple[ServerUri, ...], Field(max_length=MAX_FORMER_URIS)] = ()
-    """Other addresses under which this same server was reached. What is owned under them stays owned."""
+    """Former addresses of this same server. What resources own under them stays theirs."""
     delegations: Annotated[tuple[Delegation, ...], Field(max_length=MAX_DELEGATIONS)] = ()
-    """What resources of other namespaces may claim on this Milvus: the first entry that matches a resource's namespace and
-    the name it claims decides. Without one, nothing."""
+    """What resources of other namespaces may claim on this Milvus. The first entry that matches a resource's namespace and the
+    name that it claims decides; without one, nothing is permitted."""
     suspend: bool = False
-    """True stops all work on this Milvus and on everything that uses this connection."""
+    """True suspends this connection and all resources that use it."""
 
     @property
     def scheme(self) -> str:
-        """How the Milvus of a milvusRef is spoken to."""
+        """The scheme for the Milvus of a milvusRef."""
         return "https" if self.tls else "http"
 
     @property
     def interval_length(self) -> timedelta:
-        """The interval as a length of time."""
+        """The interval as a timedelta."""
         parts = re.findall(r"([0-9]+)([hms])", self.interval)
         return sum((timedelta(**{_UNITS[unit]: int(count)}) for count, unit in parts), timedelta())
 
 
 class Intent(Shape):
-    """Something that is about to be created in Milvus."""
+    """An object that is about to be created in Milvus."""
 
     endpoint: Endpoint
-    """On which server: host and port."""
-
+    """The server: host and port."""
     uid: Uid
-    """UID of the resource that asks for it."""
+    """UID of the resource that claims it."""
     kind: Annotated[str, Field(max_length=63)]
     """Kind of that resource."""
     name: MilvusName
@@ -174,30 +173,31 @@ class Intent(Shape):
 
 
 class Server(Shape):
-    """The Milvus that answers at the connection's uri."""
+    """The Milvus that answers at the connection's address."""
 
     endpoint: Endpoint
     """The server's identity: host and port."""
     version: Annotated[str, Field(max_length=128)] | None = None
     """The version that the server reports."""
     dialect: Annotated[str, Field(max_length=63)] | None = None
-    """Which of Milvus' ways to grant a privilege is used."""
+    """Which of Milvus' APIs for grants is used."""
 
 
-class Warning(Shape):  # noqa: A001 - the word of the API; nobody needs the builtin in this module
-    """Something that works now and deserves attention."""
+class Warning(Shape):  # noqa: A001 - the name in the API; the builtin is not used in this module
+    """Something that works and needs attention."""
 
     reason: Reason
-    """One word for what it is about."""
+    """The reason in one word."""
     message: Annotated[str, Field(max_length=MAX_WARNING_LENGTH)]
-    """One sentence that says what is wrong and which setting changes it."""
+    """What is wrong and which setting changes it, in one sentence."""
 
 
 class MilvusConnectionStatus(Status):
-    """What the operator last found out about the server."""
+    """What the operator last observed of the server."""
 
     in_flight: Annotated[tuple[Intent, ...], Field(max_length=MAX_IN_FLIGHT)] = ()
-    """What is about to be created: written before Milvus is asked to, so that after a crash the operator knows its own."""
+    """Objects that are about to be created, written before the calls to Milvus: after a crash the operator knows which are its
+    own."""
     server: Server | None = None
     """The Milvus that answered last."""
     user_count: int | None = None
@@ -209,11 +209,11 @@ class MilvusConnectionStatus(Status):
     claim_count: int | None = None
     """How many resources use this connection, of all kinds together."""
     warnings: Annotated[tuple[Warning, ...], Field(max_length=MAX_WARNINGS)] = ()
-    """What works and deserves attention nevertheless."""
+    """What works and needs attention nevertheless."""
 
 
 class MilvusConnection(Resource):
-    """How one Milvus is reached and treated. Whoever may create one decides what the operator sends its credentials to."""
+    """How to reach and manage one Milvus. A user who may create one decides to which address the operator sends credentials."""
 
     plural: ClassVar = "milvusconnections"
     short_name: ClassVar = "mconn"
@@ -227,6 +227,6 @@ class MilvusConnection(Resource):
     )
 
     spec: MilvusConnectionSpec
-    """What is wanted."""
+    """The desired state."""
     status: Annotated[MilvusConnectionStatus, WrapValidator(salvage)] = MilvusConnectionStatus()
-    """What is; written by the operator only."""
+    """The observed state; only the operator writes it."""

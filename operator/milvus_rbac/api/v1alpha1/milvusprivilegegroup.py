@@ -27,7 +27,7 @@ GroupName = Annotated[
 
 
 class MilvusPrivilegeGroupSpec(ClaimantSpec):
-    """The privilege group that is wanted."""
+    """The desired privilege group."""
 
     group_name: Annotated[
         GroupName,
@@ -37,14 +37,14 @@ class MilvusPrivilegeGroupSpec(ClaimantSpec):
             )
         ),
     ]
-    """Name of the group in Milvus: a letter or `_`, then letters, digits and `_`. Names of privileges and of the groups that
-    Milvus brings along are taken. It can't be changed later."""
+    """Name of the group in Milvus: a letter or `_`, then letters, digits and `_`. Names of privileges and of built-in groups
+    are reserved. It can't be changed later."""
     privileges: Annotated[
         tuple[MilvusName, ...],
         Field(min_length=1, max_length=MAX_MEMBERS, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ]
-    """Everything that the group holds, all of one level: cluster, database or collection. What is put into the group by
-    hand is taken out. A privilege that is taken out is taken from the users too, wherever a MilvusRole holds the group."""
+    """All privileges that the group holds, of one level: cluster, database or collection. A privilege that is added to the group
+    by hand is removed again. A removed privilege is taken from users, too, wherever a MilvusRole holds the group."""
 
     @property
     def claimed_name(self) -> str:
@@ -53,32 +53,32 @@ class MilvusPrivilegeGroupSpec(ClaimantSpec):
 
 
 class PendingRevoke(Shape):
-    """A privilege that the group lost and that a role may still have, because Milvus' proxies were not told."""
+    """A privilege that the group has lost and that a role may still have, because Milvus' proxies did not notice."""
 
     role: Annotated[str, Field(max_length=255)]
     """Name of the role in Milvus."""
     privilege: Annotated[str, Field(max_length=255)]
-    """What was taken out of the group."""
+    """The privilege that was removed from the group."""
     database: Annotated[str, Field(max_length=255)]
-    """In which database the role holds the group; `*` means in all."""
+    """The database in which the role holds the group; `*` means all of them."""
     object_name: Annotated[str, Field(max_length=255)]
-    """On which collection the role holds the group; `*` means on all."""
+    """The collection on which the role holds the group; `*` means all of them."""
 
 
 class MilvusPrivilegeGroupStatus(ClaimantStatus):
-    """What the operator last found out about the privilege group."""
+    """What the operator last observed of the privilege group."""
 
     privileges: Annotated[tuple[Annotated[str, Field(max_length=255)], ...], Field(max_length=1000)] = ()
-    """What the group holds in Milvus."""
+    """The privileges that the group holds in Milvus."""
     privilege_count: int | None = None
     """How many privileges the group holds in Milvus."""
     pending_revokes: Annotated[tuple[PendingRevoke, ...], Field(max_length=MAX_PENDING)] = ()
-    """What was taken out of the group and may still be in force for a role. Roles of a MilvusRole are dealt with by the
-    operator; for others, revoke the privilege by hand, or restart Milvus' proxies."""
+    """Privileges that were removed from the group and that a role may still have. The operator takes them from roles of a
+    MilvusRole; from others, revoke the privilege by hand, or restart Milvus' proxies."""
 
 
 class MilvusPrivilegeGroup(Resource):
-    """A privilege group of a Milvus and everything that it holds."""
+    """A privilege group of a Milvus and all its privileges."""
 
     plural: ClassVar = "milvusprivilegegroups"
     short_name: ClassVar = "mgroup"
@@ -97,6 +97,6 @@ class MilvusPrivilegeGroup(Resource):
     )
 
     spec: MilvusPrivilegeGroupSpec
-    """What is wanted."""
+    """The desired state."""
     status: Annotated[MilvusPrivilegeGroupStatus, WrapValidator(salvage)] = MilvusPrivilegeGroupStatus()
-    """What is; written by the operator only."""
+    """The observed state; only the operator writes it."""

@@ -1,4 +1,4 @@
-"""MilvusRole: a role of a Milvus and what it grants."""
+"""MilvusRole: a role of a Milvus and its grants."""
 
 from typing import Annotated, ClassVar
 
@@ -25,20 +25,20 @@ MAX_OBSERVED_GRANTS = 1000
 
 
 class GrantRow(Shape):
-    """Some privileges in some place."""
+    """Privileges, and where they are granted."""
 
     privileges: Annotated[tuple[MilvusName, ...], Field(min_length=1, max_length=MAX_PRIVILEGES)]
-    """What is allowed, in Milvus' words: Search, Query, Insert and so on, without the prefix Privilege."""
+    """Names of privileges or privilege groups: Search, Query, Insert and so on, without the prefix Privilege."""
     database: MilvusName | None = None
-    """In which database; without it, the one named default. A privilege of the whole cluster takes none."""
+    """The database; without it, the one named default. A privilege about the whole cluster takes none."""
     collections: Annotated[tuple[MilvusName, ...], Field(min_length=1, max_length=MAX_COLLECTIONS)] | None = (
         None
     )
-    """On which collections; without it, on all of them. A privilege that acts on a whole database takes none."""
+    """The collections; without it, all of them. A privilege about a whole database takes none."""
 
 
 class MilvusRoleSpec(ClaimantSpec):
-    """The role that is wanted."""
+    """The desired role."""
 
     role_name: Annotated[
         RoleName,
@@ -48,13 +48,14 @@ class MilvusRoleSpec(ClaimantSpec):
             )
         ),
     ]
-    """Name of the role in Milvus: a letter or `_`, then letters, digits, `_` and `$`, and what the server's settings
-    allow besides. It can't be changed later."""
+    """Name of the role in Milvus: a letter or `_`, then letters, digits, `_` and `$`, and further characters if the server's
+    settings allow them. It can't be changed later."""
     grants: Annotated[tuple[GrantRow, ...], Field(max_length=MAX_ROWS)] = ()
-    """Everything that the role grants. What is granted to the role by hand is taken back."""
+    """All grants of the role, at most 10,000: each privilege on each collection. A privilege that is granted to the role by hand
+    is revoked again."""
     description: Annotated[str, Field(max_length=1024)] | None = None
-    """What is said of the role in Milvus, at most 1024 bytes. Kept from Milvus 2.6.19 on, left out before; without it, whatever is
-    there stays."""
+    """The role's description in Milvus, at most 1024 bytes. Milvus before 2.6.19 has no descriptions, so it is left out there.
+    Without this field, the description in Milvus stays as it is."""
 
     @property
     def claimed_name(self) -> str:
@@ -63,29 +64,29 @@ class MilvusRoleSpec(ClaimantSpec):
 
 
 class ObservedGrant(Shape):
-    """One grant of the role, the way Milvus stores it."""
+    """One grant of the role, as Milvus stores it."""
 
     object_type: Annotated[str, Field(max_length=64)]
-    """Under which type Milvus keeps the grant: Collection, Global or User."""
+    """The object type under which Milvus stores the grant: Collection, Global or User."""
     privilege: Annotated[str, Field(max_length=255)]
-    """What is allowed."""
+    """The privilege or privilege group."""
     database: Annotated[str, Field(max_length=255)]
-    """In which database; `*` means in all."""
+    """The database; `*` means all of them."""
     object_name: Annotated[str, Field(max_length=255)]
-    """On which object; `*` means on all."""
+    """The object; `*` means all of them."""
 
 
 class MilvusRoleStatus(ClaimantStatus):
-    """What the operator last found out about the role."""
+    """What the operator last observed of the role."""
 
     grants: Annotated[tuple[ObservedGrant, ...], Field(max_length=MAX_OBSERVED_GRANTS)] = ()
-    """What the role grants in Milvus; the first 1000 if there are more."""
+    """The grants of the role in Milvus; the first 1000 if there are more."""
     grant_count: int | None = None
     """How many grants the role has in Milvus."""
 
 
 class MilvusRole(Resource):
-    """A role of a Milvus and everything that it grants."""
+    """A role of a Milvus and all its grants."""
 
     plural: ClassVar = "milvusroles"
     short_name: ClassVar = "mrole"
@@ -99,6 +100,6 @@ class MilvusRole(Resource):
     )
 
     spec: MilvusRoleSpec
-    """What is wanted."""
+    """The desired state."""
     status: Annotated[MilvusRoleStatus, WrapValidator(salvage)] = MilvusRoleStatus()
-    """What is; written by the operator only."""
+    """The observed state; only the operator writes it."""

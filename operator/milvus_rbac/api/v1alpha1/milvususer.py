@@ -33,7 +33,7 @@ MAX_OBSERVED_ROLES = 1000
 
 
 class MilvusUserSpec(ClaimantSpec):
-    """The user that is wanted."""
+    """The desired user."""
 
     model_config = ConfigDict(
         json_schema_extra=validated_by(
@@ -46,7 +46,7 @@ class MilvusUserSpec(ClaimantSpec):
                 "!has(self.connectionSecret) || "
                 "(!has(self.generatePassword) || self.connectionSecret.name != self.generatePassword.secretName) && "
                 "(!has(self.passwordSecretRef) || self.connectionSecret.name != self.passwordSecretRef.name)",
-                "connectionSecret needs a Secret of its own: choose another name than that of the password's",
+                "connectionSecret needs a Secret of its own: choose another name than that of the password's Secret",
             ),
         ),
     )
@@ -62,31 +62,32 @@ class MilvusUserSpec(ClaimantSpec):
     """Name of the user in Milvus: a letter, then letters, digits, `_`, `-` and `.`, at most 32 in all. Milvus before 2.6
     takes neither `-` nor `.`. It can't be changed later."""
     password_secret_ref: PasswordSecretRef | None = None
-    """Which key of which Secret holds the password. When the Secret changes, the password in Milvus follows. Either this or
-    generatePassword."""
+    """The key of a Secret with the password. When the Secret changes, the password in Milvus is changed, too. Write either
+    this or generatePassword."""
     generate_password: GeneratedPassword | None = None
-    """Have the operator choose the password and keep it in a Secret. The annotation rbac.milvus.io/rotate, with another value
-    than before, makes it choose another one."""
+    """The operator generates the password and keeps it in a Secret. A new value of the annotation rbac.milvus.io/rotate makes
+    it generate another one."""
     connection_secret: SecretRef | None = None
-    """A Secret that the operator makes for the application, with everything that it needs to connect: the keys of a Service
-    Binding of type milvus. It goes with this resource; one that somebody else made is never touched."""
+    """A Secret that the operator creates for the application, with everything that it needs to connect: the keys of a Service
+    Binding of type milvus. It is deleted with this resource. A Secret that exists and does not belong to this resource is
+    never changed."""
     expires_at: AwareDatetime | None = None
-    """From then on the user does not exist in Milvus, whatever deletionPolicy says. A later time brings it back."""
+    """The time from which on the user does not exist in Milvus, whatever deletionPolicy is. A later time brings it back."""
     roles: Annotated[
         tuple[MilvusName, ...],
         Field(max_length=MAX_ROLES, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """All roles that the user has, by their names in Milvus. A role that is bound to the user by hand is taken back."""
+    """All roles of the user, by their names in Milvus. A role that is bound to the user by hand is unbound again."""
     description: Annotated[str, Field(max_length=1024)] | None = None
-    """What is said of the user in Milvus, at most 1024 bytes. Kept from Milvus 2.6.19 on, left out before; without it, whatever is
-    there stays."""
+    """The user's description in Milvus, at most 1024 bytes. Milvus before 2.6.19 has no descriptions, so it is left out there.
+    Without this field, the description in Milvus stays as it is."""
 
     @property
     def password_source(self) -> PasswordSecretRef:
-        """Where the password is, whoever chose it."""
+        """The key of the Secret with the password, given or generated."""
         if self.generate_password is not None:
             return PasswordSecretRef(name=self.generate_password.secret_name)
-        # The API server takes no resource with neither; a name that no Secret has is waited for.
+        # The API server refuses a resource with neither. If one exists all the same, it waits for a Secret.
         return self.password_secret_ref or PasswordSecretRef(name="none")
 
     @property
@@ -96,36 +97,36 @@ class MilvusUserSpec(ClaimantSpec):
 
 
 class PasswordVersion(Shape):
-    """Which version of the Secret is in force; never the password itself."""
+    """The version of the Secret whose password is in force; never the password itself."""
 
     secret_uid: Uid
     """UID of the Secret whose password Milvus accepts."""
     secret_resource_version: Annotated[str, Field(max_length=64)]
     """The resourceVersion of that Secret."""
     secret_key: DataKey | None = None
-    """The key that the password is under."""
+    """The key of the Secret with the password."""
     hash_digest: Annotated[str, Field(max_length=64)] | None = None
-    """SHA-256 of the password hash that Milvus keeps, where it shows it: with the same hash, the same password is in force."""
+    """SHA-256 of the password hash that Milvus keeps, if it shows it: with the same hash, the same password is in force."""
 
 
 class Binding(Shape):
-    """The Secret that an application connects with, where Service Bindings look for it."""
+    """The Secret with which an application connects, where Service Bindings look for it."""
 
     name: Annotated[str, Field(max_length=253)]
     """Name of the Secret."""
 
 
 class MilvusUserStatus(ClaimantStatus):
-    """What the operator last found out about the user."""
+    """What the operator last observed of the user."""
 
     roles: Annotated[tuple[MilvusName, ...], Field(max_length=MAX_OBSERVED_ROLES)] = ()
     """The roles that the user has in Milvus."""
     role_count: int | None = None
     """How many roles the user has in Milvus."""
     password: PasswordVersion | None = None
-    """Which version of the Secret holds the password that Milvus accepted last; whether it still does, PasswordSynced says."""
+    """The version of the Secret whose password Milvus accepted last. The condition PasswordSynced says whether it still does."""
     binding: Binding | None = None
-    """The Secret of spec.connectionSecret, once it holds what is in force."""
+    """The Secret of spec.connectionSecret, once it holds the password in force."""
 
 
 class MilvusUser(Resource):
@@ -143,6 +144,6 @@ class MilvusUser(Resource):
     )
 
     spec: MilvusUserSpec
-    """What is wanted."""
+    """The desired state."""
     status: Annotated[MilvusUserStatus, WrapValidator(salvage)] = MilvusUserStatus()
-    """What is; written by the operator only."""
+    """The observed state; only the operator writes it."""

@@ -1,7 +1,6 @@
-"""The syntax of names. Knows nothing of what is reserved or exists.
+"""The syntax of names, addresses and references. Whether a name is reserved or exists is decided elsewhere.
 
-Every pattern means the same to Go's and to Rust's regular expressions: the API server checks with the first, pydantic
-with the second.
+Every pattern means the same in Go, with which the API server checks it, and in Rust, with which pydantic does.
 """
 
 from typing import Annotated
@@ -27,7 +26,7 @@ Uid = Annotated[str, StringConstraints(max_length=64)]
 UserName = Annotated[
     str, StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")
 ]
-"""Servers before 2.6 take neither `-` nor `.`; which one is asked is not known here."""
+"""Servers before 2.6 take neither `-` nor `.`, but the CRD serves all versions."""
 
 RoleName = Annotated[
     str,
@@ -43,7 +42,7 @@ MilvusName = Annotated[
         min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
     ),
 ]
-"""Anything else that has a name in Milvus; only what no server takes is refused: white space at an end, control characters."""
+"""Any other name in Milvus. Only what no server takes is refused: white space at either end, and control characters."""
 
 HostName = Annotated[
     str,
@@ -57,32 +56,32 @@ ServerUri = Annotated[
         pattern=r"^https?://([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$",
     ),
 ]
-"""Scheme, host and perhaps a port. No path, so files of Milvus Lite don't fit; no user, so nobody writes a password there."""
+"""Scheme, host and perhaps a port. No path, which excludes files of Milvus Lite; no user, which keeps passwords out."""
 
 Endpoint = Annotated[str, Field(max_length=512)]
-"""A server's identity: its host in lower case and its port."""
+"""The identity of a server: its host in lower case, and its port."""
 
 
 class ConnectionRef(Shape):
-    """Which MilvusConnection leads to the Milvus that is meant."""
+    """The MilvusConnection to use."""
 
     name: ObjectName
     """Name of the MilvusConnection."""
     namespace: NamespaceName | None = None
-    """Namespace of the MilvusConnection; without it, the namespace of this resource."""
+    """Namespace of the MilvusConnection; by default the namespace of this resource."""
 
 
 class MilvusRef(Shape):
-    """A Milvus of Milvus Operator."""
+    """A Milvus that Milvus Operator runs."""
 
     name: ObjectName
     """Name of the Milvus (milvus.io/v1beta1)."""
     namespace: NamespaceName | None = None
-    """Namespace of the Milvus; without it, the namespace of this resource."""
+    """Namespace of the Milvus; by default the namespace of this resource."""
 
 
 class SecretRef(Shape):
-    """A Secret in the namespace of the resource that names it."""
+    """A Secret in the namespace of this resource."""
 
     name: ObjectName
     """Name of the Secret, in the same namespace as this resource."""
@@ -92,28 +91,28 @@ class PasswordSecretRef(SecretRef):
     """The key of a Secret that holds a password."""
 
     key: DataKey = "password"
-    """Key under which the Secret holds the password."""
+    """Key of the Secret with the password."""
 
 
 class GeneratedPassword(Shape):
-    """A Secret that the operator makes, with a password that nobody chose."""
+    """A Secret that the operator creates with a random password."""
 
     secret_name: ObjectName
-    """Name of the Secret, in the namespace of this resource; it goes with this resource. Its keys are `username` and
-    `password`. One that somebody else made is never touched."""
+    """Name of the Secret, in the same namespace as this resource and deleted with it. Its keys are `username` and `password`.
+    A Secret that exists and does not belong to this resource is never changed."""
 
 
 class CaSecretRef(SecretRef):
-    """The key of a Secret that holds certificates of authorities."""
+    """The key of a Secret that holds CA certificates."""
 
     key: DataKey = "ca.crt"
-    """Key under which the Secret holds the certificates, as PEM."""
+    """Key of the Secret with the certificates, as PEM."""
 
 
 class CaConfigMapRef(Shape):
-    """The key of a ConfigMap that holds certificates of authorities."""
+    """The key of a ConfigMap that holds CA certificates."""
 
     name: ObjectName
     """Name of the ConfigMap, in the same namespace as this resource."""
     key: DataKey = "ca.crt"
-    """Key under which the ConfigMap holds the certificates, as PEM."""
+    """Key of the ConfigMap with the certificates, as PEM."""

@@ -1,9 +1,9 @@
-"""How every part of a custom resource is modelled. Knows no particular field."""
+"""What all kinds of custom resources share: how a model is declared, its rules, its status, its columns, how it is parsed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import (
     AwareDatetime,
@@ -17,13 +17,18 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
+GROUP = "rbac.milvus.io"
+VERSION = "v1alpha1"
+CATEGORY = "milvus-rbac"
+"""The category that `kubectl get` takes for all kinds. Not `milvus`: that would hide Milvus Operator's kind of this name."""
+
 
 class Shape(BaseModel):
-    """An immutable value, camelCase in Kubernetes and snake_case in Python; the docstrings of its fields are documentation."""
+    """An immutable value, camelCase in Kubernetes and snake_case in Python. Field docstrings become `kubectl explain`."""
 
     model_config = ConfigDict(
         frozen=True,
-        # A newer CRD may store fields that this version of the operator has not heard of.
+        # A newer CRD may have fields that this version of the operator does not know.
         extra="ignore",
         alias_generator=to_camel,
         validate_by_alias=True,
@@ -34,8 +39,60 @@ class Shape(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `kubectl get`."""
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+
+
+READY = Column(
+    "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether Milvus matches this resource."
+)
+REASON = Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not.")
+CONNECTION = Column(
+    "Connection", ".spec.connectionRef.name", "The MilvusConnection; empty means the operator's default."
+)
+AGE = Column("Age", ".metadata.creationTimestamp", "How long this resource has existed.", type="date")
+
+
+class Resource(Shape):
+    """A custom resource; every kind adds `spec` and `status`, and its class has the kind's name."""
+
+    plural: ClassVar[str]
+    short_name: ClassVar[str]
+    columns: ClassVar[tuple[Column, ...]]
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Return the resource that the API server sends as `body`.
+
+        Raises:
+            pydantic.ValidationError: The spec is invalid. Invalid fields of the status are left out instead.
+        """
+        # Only camelCase names: a snake_case field is an unknown one.
+        parts = {"spec": body.get("spec"), "status": body.get("status")}
+        return cls.model_validate(parts, by_alias=True, by_name=False)
+
+    @classmethod
+    def parse_spec(cls, body: Mapping[str, Any]) -> Shape:
+        """Return the spec of the resource that the API server sends as `body`; the status is not looked at.
+
+        Raises:
+            pydantic.ValidationError: The spec is missing or invalid. The locations begin below `spec`.
+        """
+        model = cast("type[Shape]", cls.model_fields["spec"].annotation)
+        return model.model_validate(body.get("spec"), by_alias=True, by_name=False)
+
+
+# --- rules that the API server checks
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """One CEL expression, what is said when it is false, and the field to which the complaint belongs."""
+    """A CEL expression, the message if it is false, and the field that the message is about."""
 
     expression: str
     message: str
@@ -43,17 +100,17 @@ class Rule:
 
 
 def validated_by(*rules: Rule) -> JsonDict:
-    """Put rules into a JSON schema, the way Kubernetes reads them."""
+    """Return the part of a JSON schema with which the API server checks the rules."""
     return {"x-kubernetes-validations": [_as_validation(rule) for rule in rules]}
 
 
 def immutable(name: str, remedy: str) -> JsonDict:
-    """Refuse changes of a required field."""
+    """Return the schema of a required field that can't be changed."""
     return validated_by(Rule("self == oldSelf", f"{name} is immutable: {remedy}"))
 
 
 def immutable_if_present(name: str, remedy: str) -> Rule:
-    """Refuse changes of an optional field of the object that carries the rule; adding and removing it are changes, too."""
+    """Return the rule of an object whose optional field can't be changed, added or removed."""
     return Rule(
         f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
         f"{name} is immutable: {remedy}",
@@ -67,6 +124,8 @@ def _as_validation(rule: Rule) -> JsonDict:
         validation["fieldPath"] = f".{rule.field}"
     return validation
 
+
+# --- the status
 
 MAX_CONDITIONS = 16
 MAX_MESSAGE_LENGTH = 32768
@@ -85,7 +144,7 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(Shape):
-    """One thing that is true, false or unknown, in the form that all of Kubernetes uses."""
+    """One condition, in the form that all of Kubernetes uses."""
 
     type: Annotated[
         str,
@@ -97,20 +156,20 @@ class Condition(Shape):
     status: ConditionStatus
     """True, False or Unknown."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The metadata.generation for which this was found out."""
+    """The metadata.generation for which this was observed."""
     last_transition_time: AwareDatetime
-    """When status last became what it is."""
+    """When status last changed."""
     reason: Reason
-    """One word for why; the documentation lists all of them."""
+    """The reason in one word; the documentation lists all of them."""
     message: Annotated[str, Field(max_length=MAX_MESSAGE_LENGTH)]
-    """One sentence that says why and what to do."""
+    """Why, and what to do, in one sentence."""
 
 
 class Status(Shape):
-    """What the operator last found out; written by the operator only."""
+    """What the operator last observed. Only the operator writes it."""
 
     observed_generation: int = -1
-    """The metadata.generation that this status describes; -1 until the operator has looked for the first time."""
+    """The metadata.generation that this status describes; -1 until the operator has seen the resource."""
     conditions: Annotated[
         tuple[Condition, ...],
         Field(
@@ -118,13 +177,13 @@ class Status(Shape):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()
-    """What is true now: Ready always, Reconciling and Stalled only while they hold."""
+    """What is true now: always Ready; Reconciling and Stalled only while they are true."""
 
 
 def salvage(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Read what can be read of a status: a damaged field is left out, and a status that is none is empty.
+    """Return the valid fields of a status; of a status that is no object, the defaults.
 
-    The operator can write a status anew at any time, so a bad one must never keep it from working.
+    The operator can write a status anew at any time, so an invalid one must never stop it.
     """
     try:
         return handler(value)
@@ -133,48 +192,3 @@ def salvage(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     if not isinstance(value, dict):
         return handler({})
     return handler({name: part for name, part in value.items() if name not in damaged})
-
-
-GROUP = "rbac.milvus.io"
-VERSION = "v1alpha1"
-CATEGORY = "milvus-rbac"
-"""What `kubectl get` finds all kinds by. Not `milvus`: that would hide the kind of this name that Milvus Operator has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of `kubectl get`."""
-
-    name: str
-    path: str
-    description: str
-    type: str = "string"
-
-
-READY = Column(
-    "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether Milvus is as this resource says."
-)
-REASON = Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not.")
-CONNECTION = Column(
-    "Connection", ".spec.connectionRef.name", "The MilvusConnection; empty means the operator's default."
-)
-AGE = Column("Age", ".metadata.creationTimestamp", "How long this resource has existed.", type="date")
-
-
-class Resource(Shape):
-    """A custom resource; every kind adds `spec` and `status`, and its class has the kind's name."""
-
-    plural: ClassVar[str]
-    short_name: ClassVar[str]
-    columns: ClassVar[tuple[Column, ...]]
-
-    @classmethod
-    def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read a resource as the API server sends it.
-
-        Raises:
-            pydantic.ValidationError: The spec does not fit; a status that does not fit is forgiven.
-        """
-        # Only the names that Kubernetes uses: a snake_case field is an unknown one.
-        parts = {"spec": body.get("spec"), "status": body.get("status")}
-        return cls.model_validate(parts, by_alias=True, by_name=False)
