@@ -360,7 +360,7 @@ class TurnRunner:
         return False
 
     async def _hand_out(self, entry: Entry, plan: ClaimPlan, played: Played) -> Refusal | None:
-        """Give the application what is in force; return why that was not possible."""
+        """Write the application's Secret with what is in force; return why that was not possible."""
         if entry.user is None or entry.user.connection_secret is None or played.server.observe_only:
             return None
         held = held_now(plan, played.result, played.server)
