@@ -22,7 +22,7 @@ GROUPS = ("2.4", "2.5", "2.6", "3.0")
 class Client:
     """Raw calls as one user."""
 
-    def __init__(self, double: Double, token: str = "root:Milvus") -> None:  # noqa: S107 - what every fresh Milvus takes
+    def __init__(self, double: Double, token: str = "root:Milvus") -> None:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{double.port}")
         self._stub = milvus_pb2_grpc.MilvusServiceStub(self.channel)
         self._metadata = (("authorization", base64.b64encode(token.encode()).decode()),)

@@ -138,7 +138,7 @@ def test_the_first_own_password_of_root_is_written_down(
     stage: Story, fresh_milvus: Callable[[], MilvusServer]
 ) -> None:
     with MilvusForwarder(fresh_milvus().port) as way:
-        stage.connection(uri=way.uri, password="Root-of-ours-1", bootstrap=True)  # noqa: S106 - a test's
+        stage.connection(uri=way.uri, password="Root-of-ours-1", bootstrap=True)
         stage.start_operator()
         stage.wait_ready("MilvusConnection", CONNECTION)
         (told,) = lines(stage.operator, "milvus_rbac.audit")

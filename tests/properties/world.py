@@ -1,4 +1,4 @@
-"""A Milvus, the resources that claim things in it, and the turns between them: a reconciler without its I/O.
+"""A Milvus, the resources that claim things in it, and the turns between them: all of the controller but its I/O.
 
 What Kubernetes would keep (claims, intents) is kept here, and survives a crash of the operator the way it would there.
 """
@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from milvus_rbac.controller.round import Result, Round, run_round
+from milvus_rbac.controller.apply import Budget
+from milvus_rbac.controller.batch import Batch
+from milvus_rbac.controller.reconcile import Result, Turn, reconcile_once
 from milvus_rbac.domain import privileges
 from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.desired import ServerFacts
@@ -71,8 +73,9 @@ class World:
     def turn(self, *, status_lost: bool = False) -> Result:
         """Run one turn for everything; with `status_lost` the operator dies before it writes any status."""
         assembled = assemble(self.claims.values(), self.claims.keys())
-        work = Round(assembled, PasswordTexts(self.passwords, self.old), self.server)
-        result = _LOOP.run(run_round(work, self.milvus, self, lambda: None))
+        batch = Batch(assembled, {}, texts=PasswordTexts(self.passwords, self.old))
+        turn = Turn(batch, self.server, budget=Budget(alone=60.0))
+        result = _LOOP.run(reconcile_once(turn, self.milvus, self, lambda: None))
         if not status_lost:
             for plan in result.plans:
                 if result.outcome.is_complete(plan) or result.outcome.trouble is None:
@@ -96,14 +99,14 @@ class World:
                 del self.claims[uid]
 
     async def prepare(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
-        """Record the intents, as the controller does in the status of the connection."""
+        """Write the intents: controller/ownership.py."""
         for plan in plans:
             if plan.creates and not plan.claim.deleting and plan.claim.origin is None:
                 self._change(plan, lambda old: replace(old, intended=True))
         return frozenset(plan.claim.ref.uid for plan in plans)
 
     def _conclude(self, plan: ClaimPlan, result: Result) -> None:
-        """Write the status, or remove the finalizer, as the controller does after a turn."""
+        """Write the status, or remove the finalizer: controller/turn.py."""
         if plan.claim.deleting:
             if result.outcome.is_complete(plan):
                 del self.claims[plan.claim.ref.uid]
@@ -119,5 +122,5 @@ class World:
 
 
 def by_uid(claims: Collection[Claim]) -> dict[str, Claim]:
-    """Key claims the way the store does."""
+    """Key claims the way the cache does."""
     return {one.ref.uid: one for one in claims}

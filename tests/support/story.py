@@ -94,7 +94,7 @@ class Story:
         """Create or change the Secret of a user."""
         self.secret(name, {"password": password})
 
-    def connection(self, name: str = CONNECTION, *, password: str | None = "Milvus", **spec: Any) -> None:  # noqa: S107 - what every Milvus starts with
+    def connection(self, name: str = CONNECTION, *, password: str | None = "Milvus", **spec: Any) -> None:
         """Create or change a MilvusConnection to this story's Milvus, and its Secret unless the password is None."""
         if password is not None:
             self.secret(ADMIN_SECRET, {"username": "root", "password": password})

@@ -1,4 +1,4 @@
-"""Resources as the API server gives them, for the rooms that read them."""
+"""Resources as the API server returns them, for the modules that read them."""
 
 from typing import Any
 
@@ -55,5 +55,5 @@ def claimed(origin: str = "Created", name: str = "app", endpoint: str = HERE) ->
 
 
 def entry(one: Json) -> Entry:
-    """An object as the store has it."""
+    """An object as the cache has it."""
     return read_entry(one)

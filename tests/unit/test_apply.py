@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from milvus_rbac.controller.performing import HASHING_WIDTH, Outcome, apply_plans
+from milvus_rbac.controller.apply import HASHING_WIDTH, Budget, Outcome, apply_plans
 from milvus_rbac.domain.changes import (
     BindRole,
     Change,
@@ -31,8 +31,11 @@ LOST = Unreachable(Reason.UNREACHABLE, "nobody answers")
 class Recorder:
     """Does what it is told and remembers it; some changes fail."""
 
-    def __init__(self, failing: dict[Change, MilvusRbacError] | None = None) -> None:
+    def __init__(
+        self, failing: dict[Change, MilvusRbacError] | None = None, *, is_down: bool = False
+    ) -> None:
         self._failing = failing or {}
+        self._is_down = is_down
         self.made: list[Change] = []
         self.at_once = self.most_at_once = 0
 
@@ -46,9 +49,12 @@ class Recorder:
             raise self._failing[change]
         self.made.append(change)
 
+    async def probe(self) -> Any:
+        if self._is_down:
+            raise LOST
+
     is_interrupted = False
     confirm: Any = None
-    probe: Any = None
     observe: Any = None
     resolve: Any = None
     close: Any = None
@@ -106,13 +112,42 @@ def test_what_needs_a_role_that_could_not_be_created_waits_for_it_and_says_so() 
     assert not outcome.waiting["uid-a"]
 
 
-def test_after_a_lost_answer_nothing_more_is_tried() -> None:
-    milvus = Recorder({GrantPrivilege("a", QUERY): LOST})
+def test_when_the_server_does_not_answer_any_more_nothing_more_is_tried() -> None:
+    milvus = Recorder({GrantPrivilege("a", QUERY): LOST}, is_down=True)
     plans = [role_plan("a", GrantPrivilege("a", QUERY)), role_plan("b", DropRole("b"))]
     outcome = run(milvus, plans)
     assert milvus.made == []
     assert outcome.trouble is LOST
     assert not any(outcome.is_complete(plan) for plan in plans)
+
+
+def test_a_change_that_alone_is_not_answered_stops_only_its_own_claim() -> None:
+    milvus = Recorder({GrantPrivilege("a", QUERY): LOST})
+    plans = [
+        role_plan("a", GrantPrivilege("a", QUERY), GrantPrivilege("a", SEARCH)),
+        role_plan("b", GrantPrivilege("b", QUERY)),
+    ]
+    outcome = run(milvus, plans)
+    assert milvus.made == [GrantPrivilege("b", QUERY)]
+    assert outcome.unanswered == {"uid-a": LOST}
+    assert outcome.trouble is None
+
+
+def test_a_second_change_that_is_not_answered_ends_the_turn() -> None:
+    """Each may have taken as long as a write may take."""
+    milvus = Recorder({GrantPrivilege(name, QUERY): LOST for name in "ab"})
+    outcome = run(milvus, [role_plan(name, GrantPrivilege(name, QUERY)) for name in "abc"])
+    assert milvus.made == []
+    assert outcome.trouble is LOST
+
+
+def test_a_turn_ends_between_two_changes_when_its_time_is_over_and_others_wait() -> None:
+    milvus = Recorder()
+    plan = role_plan("a", GrantPrivilege("a", QUERY), GrantPrivilege("a", SEARCH))
+    for others_wait, made in ((False, 2), (True, 0)):
+        outcome, budget = Outcome(), Budget(lambda wait=others_wait: wait, shared=0.0)  # type: ignore[misc]  # bound now
+        asyncio.run(apply_plans([plan], milvus, PasswordTexts(), lambda: None, outcome, budget))
+        assert (len(outcome.done["uid-a"]), outcome.left(plan)) == (made, 2 - made)
 
 
 def test_only_what_is_hashed_is_made_side_by_side() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tools.crdgen import definition
 
 from milvus_rbac.api.v1alpha1 import KINDS, MilvusConnection, MilvusRole, Resource
-from milvus_rbac.controller.definitions import missing_fields
+from milvus_rbac.controller.resync import missing_fields
 
 
 def properties(of: dict[str, Any], *path: str) -> dict[str, Any]:

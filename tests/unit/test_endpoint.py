@@ -2,7 +2,7 @@
 
 import pytest
 
-from milvus_rbac.controller.endpoint import endpoint
+from milvus_rbac.controller.connection import endpoint
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import base64
 
 import pytest
 
-from milvus_rbac.controller.vault import PREVIOUS_KEY, read_key, read_password
+from milvus_rbac.api.v1alpha1.names import PasswordSecretRef
+from milvus_rbac.controller.passwords import PREVIOUS_KEY, read_key, read_password
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.passwords import check
 from milvus_rbac.milvus.port import Password
@@ -44,7 +45,9 @@ def secret(**data: bytes) -> dict[str, object]:
 
 class TestReading:
     def test_text_and_version_come_together(self) -> None:
-        reading = read_password(secret(password=b" secret "), "ns", "app", "password")
+        reading = read_password(
+            secret(password=b" secret "), "ns", PasswordSecretRef(name="app", key="password")
+        )
         assert reading.password == Password(" secret ")
         assert reading.version is not None
         assert (reading.version.uid, reading.version.resource_version) == ("u", "7")
@@ -52,7 +55,9 @@ class TestReading:
 
     def test_the_previous_password_comes_along(self) -> None:
         reading = read_password(
-            secret(password=b"secret", previous_password=b"before"), "ns", "app", "password"
+            secret(password=b"secret", previous_password=b"before"),
+            "ns",
+            PasswordSecretRef(name="app", key="password"),
         )
         assert reading.previous == Password("before")
         assert PREVIOUS_KEY == "previous-password"
@@ -75,7 +80,7 @@ class TestReading:
     def test_what_is_wrong_names_the_secret_and_the_key(
         self, body: dict[str, object] | None, expected: Reason, reason: str
     ) -> None:
-        reading = read_password(body, "ns", "app", "password")
+        reading = read_password(body, "ns", PasswordSecretRef(name="app", key="password"))
         assert reading.password is None, reason
         assert reading.refusal is not None
         assert reading.refusal.reason is expected, reason
@@ -92,6 +97,8 @@ class TestReading:
 
     def test_no_refusal_holds_the_text(self) -> None:
         for value in (b"abcd1", b"abcdefgh\n", b"y" * 100):
-            refusal = read_password(secret(password=value), "ns", "app", "password").refusal
+            refusal = read_password(
+                secret(password=value), "ns", PasswordSecretRef(name="app", key="password")
+            ).refusal
             assert refusal is not None
             assert value.decode().strip() not in refusal.message

@@ -15,8 +15,8 @@ from prometheus_client import ProcessCollector
 from pydantic import ValidationError
 
 from milvus_rbac.api.v1alpha1 import KINDS
+from milvus_rbac.controller.manager import Manager
 from milvus_rbac.controller.metrics import Metrics
-from milvus_rbac.controller.scheduler import Scheduler
 from milvus_rbac.http_server import Serving
 from milvus_rbac.kube.client import NoAccess
 from milvus_rbac.kube.leader_election import Lease, LeaseName
@@ -80,17 +80,17 @@ async def _run(settings: Settings) -> None:
             cluster.api, LeaseName(settings.lease_namespace, settings.lease_name), settings.identity
         )
         metrics.leader.set_function(lambda: float(lease.remaining() > 0))
-        scheduler = Scheduler(cluster, lease, settings, metrics)
+        manager = Manager(cluster, lease, settings, metrics)
         ready = asyncio.Event()
         serving = Serving(
             settings.http_address,
-            is_alive=partial(_find_dead_watch, ready, scheduler, settings.namespaces, time.monotonic()),
-            is_ready=lambda: None if scheduler.is_ready else "the resources are still being read",
+            is_alive=partial(_find_dead_watch, ready, manager, settings.namespaces, time.monotonic()),
+            is_ready=lambda: None if manager.is_ready else "the resources are still being read",
             registry=metrics.registry,
         )
         await serving.start()
         try:
-            await _run_together(settings, scheduler, lease, session, stop, ready)
+            await _run_together(settings, manager, lease, session, stop, ready)
         finally:
             await serving.stop()
             await session.session.close()
@@ -98,7 +98,7 @@ async def _run(settings: Settings) -> None:
 
 async def _run_together(
     settings: Settings,
-    scheduler: Scheduler,
+    manager: Manager,
     lease: Lease,
     session: OpenSession,
     stop: asyncio.Event,
@@ -106,11 +106,11 @@ async def _run_together(
 ) -> None:
     """Run engine, lease and watches; stop writing first, give the lease back last."""
     leading = asyncio.create_task(lease.run(), name="lease")
-    working = asyncio.create_task(scheduler.run(), name="scheduler")
+    working = asyncio.create_task(manager.run(), name="manager")
     watching = asyncio.create_task(
         kopf.operator(
             registry=build_registry(
-                session, (kind.plural for kind in KINDS), scheduler.on_resource, scheduler.on_secret
+                session, (kind.plural for kind in KINDS), manager.on_resource, manager.on_secret
             ),
             settings=build_settings(clusterwide=settings.namespaces is None),
             clusterwide=settings.namespaces is None,
@@ -146,7 +146,7 @@ def _listen(stop: asyncio.Event) -> None:
 
 
 def _find_dead_watch(
-    ready: asyncio.Event, scheduler: Scheduler, namespaces: Sequence[str] | None, started: float
+    ready: asyncio.Event, manager: Manager, namespaces: Sequence[str] | None, started: float
 ) -> str | None:
     """Say which watch has ended, or never began: Kopf does not always start it again (nolar/kopf#1276)."""
     if time.monotonic() < started + STARTING:
@@ -154,7 +154,7 @@ def _find_dead_watch(
     if not ready.is_set():
         return "the watches have not been started"
     tasks = [task.get_name() for task in asyncio.all_tasks()]
-    wanted = [(plural, namespace) for plural in scheduler.watched for namespace in namespaces or (None,)]
+    wanted = [(plural, namespace) for plural in manager.watched for namespace in namespaces or (None,)]
     dead = [
         plural
         for plural, namespace in wanted

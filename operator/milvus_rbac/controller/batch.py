@@ -1,207 +1,214 @@
-"""Gather what one round needs: which claims, their Secrets' texts, what is agreed with the connection's owner."""
+"""Collect what one turn needs: the claims with their owners, their Secrets' texts, what is agreed with the connection's owner."""
 
-import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from milvus_rbac.api.v1alpha1 import MilvusConnection, MilvusUser
-from milvus_rbac.api.v1alpha1.milvusconnection import Mode
-from milvus_rbac.controller.claiming import claim_of, granted_databases, known_digest, rotated
-from milvus_rbac.controller.connecting import Link
-from milvus_rbac.controller.endpoint import endpoint
-from milvus_rbac.controller.entry import Entry, Name, intents_of
-from milvus_rbac.controller.own_secrets import OwnSecrets
-from milvus_rbac.controller.store import Store
-from milvus_rbac.controller.together import together
-from milvus_rbac.controller.vault import Reading, Vault
+from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnectionSpec, Mode
+from milvus_rbac.controller.background import Background, Slots
+from milvus_rbac.controller.cache import Cache
+from milvus_rbac.controller.claims import Site, claims_of, granted_databases, with_rivals
+from milvus_rbac.controller.connection import Link
+from milvus_rbac.controller.entry import Entry
+from milvus_rbac.controller.memory import Memory, Reading
+from milvus_rbac.controller.passwords import Passwords
+from milvus_rbac.controller.workqueue import Item, Urgency
 from milvus_rbac.domain.claims import Claim, Kind, WantedUser
-from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.ownership import assemble, owners
 from milvus_rbac.domain.scopes import KnownPrivileges
-from milvus_rbac.kube.client import ClusterRefused
-from milvus_rbac.milvus.port import Address, Password, PasswordTexts
-
-READ_WIDTH = 16
+from milvus_rbac.milvus.port import Password, PasswordTexts
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The claims of one round with everything that was read for them."""
+    """The claims of one turn with everything that was read for them."""
 
     assembled: tuple[tuple[Claim, Refusal | None], ...]
-    readings: Mapping[str, Reading]
-    """By claim uid, for the users that own their name."""
-    password_texts: PasswordTexts
-    databases: Mapping[str, frozenset[str]]
+    """Each with the reason for which it does not own its name."""
     entries: Mapping[str, Entry]
-    """The resources as they were when the round began."""
-    role_owners: Mapping[str, Claim]
-    """Of all claims, dirty or not: by role, the claim that owns it. Empty in a round where nobody asks."""
-    claimed_groups: frozenset[str]
-    """Of all claims: the privilege groups that resources ask for."""
+    """The resources as they were when the turn began, by uid."""
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    """By claim uid, for the users that own their name."""
+    texts: PasswordTexts = field(default_factory=PasswordTexts)
+    databases: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By claim uid: where a role's grants are known to be."""
+    role_owners: Mapping[str, Claim] = field(default_factory=dict)
+    """By role, the claim that owns it, in this turn or not; of the roles for which that matters."""
+    claimed_groups: frozenset[str] = frozenset()
+    """The privilege groups that resources of this connection ask for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """One server as claims see it."""
+class Collector:
+    """Collects the batches of one connection."""
 
-    connection: Name
-    connection_uid: str
-    endpoint: str
-    endpoints: Collection[str]
-    """Its identity and its former ones."""
-    operator_account: str
-    address: Address
-    intents: Collection[str]
+    cache: Cache
+    memory: Memory
+    passwords: Passwords
+    background: Background
+    slots: Slots
+
+    async def collect(self, chosen: Sequence[Entry], site: Site, mode: Mode) -> Batch:
+        """Return the batch for these resources.
+
+        A claim whose Secret is not read in time is left out: it comes again when it is.
+        """
+        # A chosen resource is taken as it was when it was chosen: what has become of it since is for the next turn.
+        entries = {entry.uid: entry for entry in chosen}
+        claims = claims_of(self.cache, site, with_rivals(self.cache, site, chosen))
+        assembled = assemble(claims, entries.keys())
+        needing = [claim for claim, refusal in assembled if refusal is None and _needs_secret(claim)]
+        readings = await self._read(needing, entries, mode)
+        missing = {claim.ref.uid for claim in needing} - readings.keys()
+        assembled = tuple(one for one in assembled if one[0].ref.uid not in missing)
+        wanted: dict[str, Password] = {}
+        old: dict[str, Password] = {}
+        for claim in needing:
+            if (reading := readings.get(claim.ref.uid)) is None:
+                continue
+            if reading.password is not None:
+                wanted[claim.object_name] = reading.password
+            if (text := self.memory.of(claim.ref.uid).old_password(reading)) is not None:
+                old[claim.object_name] = text
+        return Batch(
+            tuple((self._with_reading(claim, entries, readings), refusal) for claim, refusal in assembled),
+            {uid: entry for uid, entry in entries.items() if uid not in missing},
+            readings,
+            PasswordTexts(wanted, old),
+            {uid: granted_databases(entry) for uid, entry in entries.items()},
+            self._role_owners(site, claims, [claim for claim, _ in assembled]),
+            self._claimed_groups(site),
+        )
+
+    async def _read(
+        self, needing: Sequence[Claim], entries: Mapping[str, Entry], mode: Mode
+    ) -> dict[str, Reading]:
+        work = {
+            claim.ref.uid: (item_of(entries[claim.ref.uid]), self._read_one(claim, entries, mode))
+            for claim in needing
+        }
+        results = await self.background.gather(work)
+        readings: dict[str, Reading] = {}
+        for uid, result in results.items():
+            if isinstance(result, Exception):
+                raise result
+            readings[uid] = result
+        return readings
+
+    async def _read_one(self, claim: Claim, entries: Mapping[str, Entry], mode: Mode) -> Reading:
+        entry, record = entries[claim.ref.uid], self.memory.of(claim.ref.uid)
+        assert entry.user is not None  # noqa: S101 - tells mypy what _needs_secret established
+        namespace = entry.name[0]
+        newest = self.cache.secret((namespace, entry.user.password_source.name))
+        async with self.slots.of(namespace):
+            # Nothing is generated while the connection only observes.
+            if mode is Mode.ENFORCE and not (claim.suspended or claim.deleting):
+                refusal = await self.passwords.generate(entry, record, newest)
+                if refusal is not None:
+                    return Reading(refusal=refusal)
+            return await self.passwords.read(entry, record, newest)
+
+    def _with_reading(
+        self, claim: Claim, entries: Mapping[str, Entry], readings: Mapping[str, Reading]
+    ) -> Claim:
+        reading = readings.get(claim.ref.uid)
+        if reading is None or not isinstance(claim.wanted, WantedUser):
+            return claim
+        entry = entries[claim.ref.uid]
+        same_text = self.memory.of(claim.ref.uid).is_in_force(reading)
+        wanted = replace(
+            claim.wanted,
+            password=reading.version,
+            rotated=is_rotated(entry, reading) and not same_text,
+            known_digest=known_digest(entry, reading, same_text=same_text),
+            password_refusal=reading.refusal,
+        )
+        return replace(claim, wanted=wanted)
+
+    def _role_owners(
+        self, site: Site, claims: Sequence[Claim], asking: Sequence[Claim]
+    ) -> Mapping[str, Claim]:
+        """Return who owns the roles that users of other namespaces ask for, or all roles where a group may lose something."""
+        if any(claim.ref.kind is Kind.GROUP for claim in asking):
+            entries = self.cache.of_kind(site.connection, Kind.ROLE)
+        else:
+            names = {
+                role
+                for claim in asking
+                if isinstance(claim.wanted, WantedUser) and claim.permit is not None
+                for role in claim.wanted.roles
+            }
+            found = (self.cache.claiming(site.connection, Kind.ROLE, name) for name in names)
+            entries = [entry for entries in found for entry in entries]
+        known = {claim.ref.uid: claim for claim in claims}
+        others = claims_of(self.cache, site, (entry for entry in entries if entry.uid not in known))
+        return owners([*(known[one.uid] for one in entries if one.uid in known), *others], Kind.ROLE)
+
+    def _claimed_groups(self, site: Site) -> frozenset[str]:
+        entries = self.cache.of_kind(site.connection, Kind.GROUP)
+        claims = claims_of(self.cache, site, entries)
+        return frozenset(claim.object_name for claim in claims if claim.is_permitted)
 
 
-def site_of(entry: Entry, connection: MilvusConnection, link: Link, withdrawn: Collection[str]) -> Site:
-    """Say how claims see the server of a connection; `withdrawn` are the uids whose intents mean nothing any more."""
-    uris = (link.address.uri, *connection.spec.former_uris)
-    own, *former = (endpoint(uri, entry.name[0]) for uri in uris)
-    endpoints = {own, *former}
-    written = intents_of(entry.status)
-    intents = {
-        uid for uid, one in written.items() if one.get("endpoint") in endpoints and uid not in withdrawn
-    }
-    return Site(entry.name, entry.uid, own, endpoints, link.username, link.address, intents)
-
-
-def worth_looking_at(store: Store, connection: Entry | None, uids: Collection[str]) -> list[Entry]:
-    """Give those of the resources that a round can do something for, while their connection is as it is."""
-    tenancy = store.tenancy(connection.name) if connection is not None else None
-    if connection is None or tenancy is None:
-        return []
-    served = [one for one in store.known(uids) if tenancy.serves(one)]
-    # What is being deleted without our finalizer was never ours; a connection that goes begins nothing new.
-    return [one for one in served if (one.has_finalizer if one.deleting else not connection.deleting)]
-
-
-async def gather_batch(
-    chosen: Sequence[Entry],
-    claimants: Sequence[Entry],
-    site: Site,
-    store: Store,
-    vault: Vault,
-    own_secrets: OwnSecrets | None,
-) -> Batch:
-    """Assemble the chosen claims among all claimants, then read the Secrets of those that own their name.
-
-    Passwords are generated where `own_secrets` is given: not while a connection only observes.
-    """
-    # A chosen one is taken as it was when it was chosen: what has become of it since is for the next round.
-    entries = {entry.uid: entry for entry in chosen}
-    now = datetime.now(UTC)
-    seen = [entries.get(entry.uid, entry) for entry in claimants]
-    tenancy = store.tenancy(site.connection)
-    claims = [
-        claim_of(entry, site.endpoints, site.operator_account, site.intents, now, tenancy) for entry in seen
-    ]
-    assembled = assemble(claims, entries.keys())
-    reading_for = [claim for claim, refusal in assembled if refusal is None and _needs_secret(claim)]
-    reader = _Reader(store, vault, own_secrets)
-    readings = await reader.read_all([(claim, entries[claim.ref.uid]) for claim in reading_for])
-    wanted: dict[str, Password] = {}
-    old: dict[str, Password] = {}
-    for claim in reading_for:
-        reading = readings[claim.ref.uid]
-        if reading.password is not None:
-            wanted[claim.object_name] = reading.password
-        if (text := vault.old(claim.ref.uid, reading)) is not None:
-            old[claim.object_name] = text
-    return Batch(
-        tuple((_with_reading(claim, entries, readings, vault), refusal) for claim, refusal in assembled),
-        readings,
-        PasswordTexts(wanted, old),
-        {uid: granted_databases(entry) for uid, entry in entries.items()},
-        entries,
-        # Grouping all claims by name once more is only worth it where a group may lose something, or users be limited.
-        owners(claims, Kind.ROLE) if any(_asks_for_owners(claim) for claim, _ in assembled) else {},
-        frozenset(
-            claim.object_name for claim in claims if claim.ref.kind is Kind.GROUP and claim.is_permitted
-        ),
-    )
-
-
-def terms_of(connection: MilvusConnection, link: Link, batch: Batch, superuser: bool | None) -> ServerFacts:
-    """Say what decisions need to know about the server."""
+def server_facts(
+    spec: MilvusConnectionSpec, link: Link, batch: Batch, *, superuser: bool | None
+) -> ServerFacts:
+    """Return what decisions need to know about the server."""
+    found = link.capabilities
     return ServerFacts(
-        observe_only=connection.spec.mode is Mode.OBSERVE,
-        authorization=link.capabilities.authorization,
-        password_update=connection.spec.password_update,
+        observe_only=spec.mode is Mode.OBSERVE,
+        authorization=found.authorization,
+        password_update=spec.password_update,
         superuser=superuser,
-        known_old=frozenset(batch.password_texts.old),
+        known_old=frozenset(batch.texts.old),
         known_privileges=KnownPrivileges(
-            privilege_groups=link.capabilities.privilege_groups,
-            levels=link.capabilities.levels,
-            wildcard_breaks=link.capabilities.wildcard_breaks,
+            privilege_groups=found.privilege_groups,
+            levels=found.levels,
+            wildcard_breaks=found.wildcard_breaks,
             claimed=batch.claimed_groups,
         ),
-        cloud=link.capabilities.cloud,
-        companions=link.capabilities.companions,
-        databases_are_boundaries=link.capabilities.databases_are_boundaries,
+        cloud=found.cloud,
+        companions=found.companions,
+        databases_are_boundaries=found.databases_are_boundaries,
     )
+
+
+def item_of(entry: Entry, *, is_suspect: bool = False) -> Item:
+    """Return a resource as the workqueue orders it."""
+    return Item(
+        entry.uid, entry.name[0], urgency_of(entry), entry.weight, is_apart=is_suspect or entry.is_heavy
+    )
+
+
+def urgency_of(entry: Entry) -> Urgency:
+    """Return how soon a resource is reconciled within its namespace, whatever its Secret."""
+    if entry.deleting:
+        return Urgency.DELETION
+    return Urgency.REST if entry.has_claim else Urgency.NEW
+
+
+def is_rotated(entry: Entry, reading: Reading) -> bool:
+    """Return whether another version of the Secret, or another key, is asked for than the status says is in force."""
+    known = entry.password
+    return known is not None and reading.version is not None and known != reading.version
+
+
+def known_digest(entry: Entry, reading: Reading, *, same_text: bool) -> str:
+    """Return the digest of the server's hash under which the Secret's password was last seen in force, or "".
+
+    `same_text` means that the Secret's text is the one that was, whatever its version.
+    """
+    known = entry.status.get("password")
+    if not known or not (same_text or reading.version == entry.password):
+        return ""
+    return str(known.get("hashDigest") or "")
 
 
 def _needs_secret(claim: Claim) -> bool:
-    """A user that is dropped as ours needs no password; one that must be proven to be ours does."""
+    """Return whether a claim's Secret is read: not of a user that is dropped as ours, but of one that must be proven ours."""
     if claim.ref.kind is not Kind.USER or (claim.expired and not claim.deleting):
         return False
     if claim.deleting:
         return not (claim.is_ours or claim.retain) and claim.may_adopt
     return claim.is_permitted
-
-
-def _asks_for_owners(claim: Claim) -> bool:
-    return claim.ref.kind is Kind.GROUP or (claim.ref.kind is Kind.USER and claim.permit is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads the passwords of a round, a few at a time."""
-
-    store: Store
-    vault: Vault
-    own_secrets: OwnSecrets | None
-
-    async def read_all(self, owners: Sequence[tuple[Claim, Entry]]) -> dict[str, Reading]:
-        slots = asyncio.Semaphore(READ_WIDTH)
-
-        async def read(claim: Claim, entry: Entry) -> tuple[str, Reading]:
-            async with slots:
-                return entry.uid, await self._read(claim, entry)
-
-        return dict(await together(read(*owner) for owner in owners))
-
-    async def _read(self, claim: Claim, entry: Entry) -> Reading:
-        assert isinstance(entry.model, MilvusUser)  # noqa: S101 - tells mypy what _needs_secret established
-        ref, namespace = entry.model.spec.password_source, entry.name[0]
-        newest = self.store.secret((namespace, ref.name))
-        if self.own_secrets is not None and not (claim.suspended or claim.deleting):
-            try:
-                refusal = await self.own_secrets.generate(entry, newest)
-            except ClusterRefused as refused:
-                message = f"Secret {namespace}/{ref.name} can't be written by the operator: {refused.message}"
-                refusal = Refusal(Reason.WAITING_FOR_SECRET, message)
-            if refusal is not None:
-                return Reading(refusal=refusal)
-        return await self.vault.read(entry.uid, namespace, ref, newest)
-
-
-def _with_reading(
-    claim: Claim, entries: Mapping[str, Entry], readings: Mapping[str, Reading], vault: Vault
-) -> Claim:
-    reading = readings.get(claim.ref.uid)
-    if reading is None or not isinstance(claim.wanted, WantedUser):
-        return claim
-    entry, same_text = entries[claim.ref.uid], vault.is_in_force(claim.ref.uid, reading)
-    wanted = replace(
-        claim.wanted,
-        password=reading.version,
-        rotated=rotated(entry, reading) and not same_text,
-        known_digest=known_digest(entry, reading, same_text=same_text),
-        password_refusal=reading.refusal,
-    )
-    return replace(claim, wanted=wanted)

@@ -1,5 +1,9 @@
-"""What the operator counts, per connection and never per resource. Knows the numbers, not how they are served."""
+"""What the operator counts, per connection and never per resource, and one audit line for each change in Milvus.
 
+No password is in any change. Knows the numbers, not how they are served.
+"""
+
+import logging
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TypeVar
@@ -9,11 +13,17 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from milvus_rbac.controller.entry import Entry
+from milvus_rbac.domain.changes import Change, describe
 from milvus_rbac.domain.state import PasswordVerdict, State
+from milvus_rbac.logs import AUDIT
+from milvus_rbac.milvus.errors import MilvusRbacError, Unreachable
 from milvus_rbac.milvus.port import CallResult, Check, Listener
 
 ChangeResult = Literal["done", "failed", "unknown"]
 """`unknown`: the answer was lost, or never came."""
+
+logger = logging.getLogger(AUDIT)
 
 _Family = TypeVar("_Family", Counter, Gauge, Histogram)
 
@@ -94,6 +104,17 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        self.dropped_events = Counter(
+            "milvus_rbac_dropped_events",
+            "Kubernetes Events that were never posted, because too many were waiting.",
+            registry=self.registry,
+        )
+        self._unreadable = Gauge(
+            "milvus_rbac_unreadable_namespace",
+            "1 for each namespace that the operator serves and can't read now.",
+            ("namespace",),
+            registry=self.registry,
+        )
         self.left_behind = self._counter(
             "left_behind", "Users, roles and privilege groups that stayed in Milvus when their resource went."
         )
@@ -130,6 +151,12 @@ class Metrics:
     def count_kubernetes_call(self, method: str, result: str) -> None:
         """One request to the Kubernetes API ended."""
         self.kubernetes_calls.labels(method, result).inc()
+
+    def note_unreadable(self, namespaces: Iterable[str]) -> None:
+        """Note which namespaces can't be read now."""
+        self._unreadable.clear()
+        for namespace in namespaces:
+            self._unreadable.labels(namespace).set(1)
 
     def forget(self, connection: str) -> None:
         """Leave out a connection that is gone: what it last was must not be taken for what is.
@@ -213,3 +240,41 @@ class ConnectionMetrics(Listener):
     def forget(self) -> None:
         """The connection is gone."""
         self._all.forget(self._connection)
+
+
+BOOTSTRAP = "Bootstrap"
+"""The one change that no plan has: root of a fresh server gets its first own password."""
+
+
+class Audit:
+    """Of one connection's changes, which these resources ask for."""
+
+    def __init__(self, entries: Mapping[str, Entry], metrics: ConnectionMetrics) -> None:
+        self._entries = entries
+        self._metrics = metrics
+
+    def note(self, uid: str, change: Change, error: BaseException | None) -> None:
+        """Write down and count what became of a change that this resource asked for."""
+        self._write(self._entries[uid], type(change).__name__, describe(change), error)
+
+    def note_bootstrap(self, uid: str, error: BaseException | None) -> None:
+        """Write down and count what became of the bootstrap that this connection asked for."""
+        self._write(self._entries[uid], BOOTSTRAP, "set the password of root", error)
+
+    def _write(self, entry: Entry, verb: str, words: str, error: BaseException | None) -> None:
+        result = _result(error)
+        self._metrics.changed(verb, result)
+        facts = {"change": verb, "result": result}
+        if isinstance(error, MilvusRbacError):
+            facts |= {"reason": error.refusal.reason.value, "error": error.refusal.message}
+        elif error is not None:
+            facts["error"] = f"broken off: {type(error).__name__}"
+        who = f"{entry.kind} {'/'.join(entry.name)}"
+        logger.info("%s: %s: %s.", who, words, result, extra={**entry.log_fields, **facts})
+
+
+def _result(error: BaseException | None) -> ChangeResult:
+    if error is None:
+        return "done"
+    is_answer = isinstance(error, MilvusRbacError) and not isinstance(error, Unreachable)
+    return "failed" if is_answer else "unknown"

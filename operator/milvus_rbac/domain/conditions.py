@@ -37,6 +37,7 @@ class Reason(StrEnum):
     MISSING_PRIVILEGES = "MissingPrivileges"
     KNOWN_WEAKNESS = "KnownWeakness"
     NO_DEFAULT_CONNECTION = "NoDefaultConnection"
+    PENDING = "Pending"
     SUSPENDED = "Suspended"
     EXPIRED = "Expired"
     OBSERVED = "Observed"
@@ -61,6 +62,7 @@ _WAITING = {
     Reason.WAITING_FOR_ROLE,
     Reason.WAITING_FOR_PRIVILEGE_GROUP,
     Reason.WAITING_FOR_CONNECTION,
+    Reason.PENDING,
     Reason.UNREACHABLE,
     Reason.DELETION_BLOCKED,
     Reason.INTERNAL_ERROR,

@@ -54,6 +54,15 @@ class ClusterRefused(ClusterError):
         super().__init__(message, status)
 
 
+class Outdated(ClusterRefused):
+    """The object has another `status.claim` by now than the one that the write was decided from."""
+
+    def __init__(self, message: str, current: Mapping[str, Any]) -> None:
+        super().__init__(message, 409)
+        self.current = current
+        """The object as it is now."""
+
+
 class LeaseLost(Exception):
     """The lease does not last as long as what was about to be done."""
 

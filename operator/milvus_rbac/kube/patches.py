@@ -3,7 +3,7 @@
 A uid inside a merge patch is ignored by /status; a failed `test` of a JSON Patch refuses the whole write.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 FINALIZER = "rbac.milvus.io/finalizer"
@@ -27,6 +27,32 @@ def replace_status(
     if "status" in body:  # `null` also passes for a missing member, but not below a missing parent
         guards.append({"op": "test", "path": "/status/conditions", "value": before})
     return [*guards, {"op": "add", "path": "/status", "value": wanted}]
+
+
+def change_status(
+    body: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    removed: Collection[str],
+    conditions: Sequence[Mapping[str, Any]],
+    own_condition_types: Collection[str],
+) -> Operations:
+    """Set and remove fields of a status, and replace the operator's own conditions, as long as claim and conditions are as the body shows them."""
+    status = body.get("status")
+    before = (status or {}).get("conditions")
+    foreign = [one for one in before or () if one["type"] not in own_condition_types]
+    merged = sorted([*conditions, *foreign], key=lambda one: str(one["type"]))
+    guard = _same(body, "uid")
+    if status is None:
+        return [guard, {"op": "add", "path": "/status", "value": {**changed, "conditions": merged}}]
+    return [
+        guard,
+        # `null` also passes for a missing member, but not below a missing parent.
+        {"op": "test", "path": "/status/conditions", "value": before},
+        {"op": "test", "path": "/status/claim", "value": status.get("claim")},
+        *({"op": "add", "path": f"/status/{key}", "value": value} for key, value in changed.items()),
+        *({"op": "remove", "path": f"/status/{key}"} for key in removed),
+        {"op": "add", "path": "/status/conditions", "value": merged},
+    ]
 
 
 def add_finalizer(body: Mapping[str, Any]) -> Operations | None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 
@@ -21,6 +22,7 @@ from milvus_rbac.kube.client import (
     ClusterError,
     ClusterRefused,
     Count,
+    Outdated,
 )
 from milvus_rbac.kube.patches import FINALIZER, Operations
 
@@ -106,6 +108,14 @@ class EventMemory:
         self._said.pop(key, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a LIST over the namespaces in scope found."""
+
+    items: list[dict[str, Any]]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+
 class Cluster:
     """The Kubernetes API as the engine sees it. Objects are the API's JSON as plain dictionaries.
 
@@ -152,19 +162,21 @@ class Cluster:
 
     # --- reading
 
-    async def list_all(self, plural: str) -> list[dict[str, Any]] | None:
+    async def list_all(self, plural: str) -> Listing | None:
         """List all resources of one of our kinds within the scope; None when the CRD is not installed."""
         try:
-            return [item for path in self._scoped(_OURS, plural) for item in await self._list(path, JSON)]
+            return Listing(
+                [item for path in self._scoped(_OURS, plural) for item in await self._list(path, JSON)]
+            )
         except ClusterRefused as refusal:
             if refusal.status == _NOT_FOUND:
                 return None
             raise
 
-    async def list_secret_metadata(self) -> list[dict[str, Any]]:
+    async def list_secret_metadata(self) -> Listing:
         """List all Secrets within the scope by their metadata; their data is not sent."""
         paths = self._scoped(_CORE, "secrets")
-        return [item for path in paths for item in await self._list(path, METADATA_LIST)]
+        return Listing([item for path in paths for item in await self._list(path, METADATA_LIST)])
 
     async def list_namespace_labels(self) -> dict[str, dict[str, str]]:
         """Read the labels of all namespaces within the scope, by their names."""
@@ -219,6 +231,36 @@ class Cluster:
 
         def build(current: Mapping[str, Any]) -> Operations:
             return patches.replace_status(current, status, frozenset(own_condition_types))
+
+        return await self._patch(body, build, "/status")
+
+    async def change_status(
+        self,
+        body: Mapping[str, Any],
+        changed: Mapping[str, Any],
+        removed: Collection[str],
+        conditions: Sequence[Mapping[str, Any]],
+        own_condition_types: Collection[str],
+    ) -> dict[str, Any] | None:
+        """Set and remove fields of the status of the object with the body's uid, and return the object as it is then.
+
+        Conditions of types that are not in own_condition_types are other writers': they stay as the server has them.
+
+        Raises:
+            Outdated: its status.claim is another one than that of the body.
+        """
+        own = frozenset(own_condition_types)
+
+        def build(current: Mapping[str, Any]) -> Operations:
+            gone = list(removed)
+            if current is not body:
+                there = current.get("status") or {}
+                if there.get("claim") != (body.get("status") or {}).get("claim"):
+                    raise Outdated(
+                        f"{body['kind']} {body['metadata']['name']} was just claimed otherwise.", current
+                    )
+                gone = [key for key in removed if key in there]
+            return patches.change_status(current, changed, gone, conditions, own)
 
         return await self._patch(body, build, "/status")
 

@@ -1,0 +1,135 @@
+"""One turn: make one Milvus agree with a bounded number of claims. The same way for creation, deletion, rotation and drift."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from milvus_rbac.controller.apply import Budget, Outcome, apply_plans
+from milvus_rbac.controller.batch import Batch
+from milvus_rbac.domain import privileges
+from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdatePassword
+from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser
+from milvus_rbac.domain.desired import ServerFacts, lower, suspects
+from milvus_rbac.domain.diff import diff
+from milvus_rbac.domain.guard import guard
+from milvus_rbac.domain.plan import ClaimPlan, Proposal
+from milvus_rbac.domain.state import Scope, State, User
+from milvus_rbac.milvus.errors import MilvusRbacError
+from milvus_rbac.milvus.port import Milvus
+
+
+class Ownership(Protocol):
+    """Where it is written down, before Milvus is touched, what will be the operator's."""
+
+    async def prepare(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
+        """Write finalizers and intents; return the uids of the claims that may be worked on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What goes into a turn."""
+
+    batch: Batch
+    server: ServerFacts
+    may_be_old: float = 0.0
+    """Seconds that the snapshot of the server may be old, as long as nothing was changed since."""
+    contested: Callable[[Sequence[Proposal]], frozenset[tuple[str, Change]]] = lambda _: frozenset()
+    """Takes what is proposed and returns what another client keeps undoing."""
+    outcome: Outcome = field(default_factory=Outcome)
+    """Filled while changes are made, so that it is known even when the turn breaks off."""
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out of a turn."""
+
+    observed: State
+    plans: tuple[ClaimPlan, ...]
+    outcome: Outcome
+    confirmed: Mapping[str, User] = field(default_factory=dict)
+    """The users whose password was set, as the server shows them afterwards; none where it does not."""
+    reading: float = 0.0
+    """Seconds that observing took."""
+
+
+async def reconcile_once(
+    turn: Turn, milvus: Milvus, ownership: Ownership, may_write: Callable[[], None]
+) -> Result:
+    """Observe, compare, withhold, write down, apply. After any error nothing is assumed: the next turn observes anew.
+
+    Raises:
+        Unreachable: Milvus could not be observed; nothing was changed.
+        LeaseLost: another operator may be at work; what is done is done.
+        ClusterError: what has to be written down before could not be; Milvus was not touched.
+    """
+    batch, server = turn.batch, turn.server
+    started = time.perf_counter()
+    observed = await milvus.observe(scope_of(turn), batch.texts)
+    reading = time.perf_counter() - started
+    owned = [claim for claim, refusal in batch.assembled if refusal is None]
+    unclear = suspects(owned, observed)
+    aliases = await milvus.resolve(unclear) if unclear else {}
+    desired = lower(batch.assembled, server, observed, batch.role_owners, aliases)
+    proposals = diff(observed, desired, server.known_privileges)
+    plans = guard(proposals, observed, server, turn.contested(proposals), batch.role_owners)
+    allowed = await ownership.prepare(plans)
+    plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)
+    await apply_plans(plans, milvus, batch.texts, may_write, turn.outcome, turn.budget)
+    return Result(observed, plans, turn.outcome, await _confirm(milvus, turn), reading)
+
+
+async def _confirm(milvus: Milvus, turn: Turn) -> Mapping[str, User]:
+    """Look at the passwords that were just set, so that the next look knows them without judging them."""
+    changes = (change for changes in turn.outcome.done.values() for change in changes)
+    users = {one.user for one in changes if isinstance(one, CreateUser | UpdatePassword | RecreateUser)}
+    if not users or not turn.server.authorization or turn.outcome.trouble is not None:
+        return {}
+    try:
+        return await milvus.confirm(users, turn.batch.texts)
+    except MilvusRbacError:
+        return {}  # what was made is made; the next turn looks again
+
+
+def scope_of(turn: Turn) -> Scope:
+    """Return which details a turn needs: the grants of its roles, and verdicts on passwords where they matter."""
+    owners = [claim for claim, refusal in turn.batch.assembled if refusal is None]
+    groups = any(claim.ref.kind is Kind.GROUP for claim in owners)
+    return Scope(
+        roles={
+            claim.object_name: turn.batch.databases.get(claim.ref.uid, frozenset())
+            for claim in owners
+            if claim.ref.kind is Kind.ROLE
+        },
+        # A foreign account is never probed unless it may be taken over; one that is ours and goes, needs no proof.
+        logins={
+            claim.object_name: claim.wanted.known_digest
+            for claim in owners
+            if isinstance(claim.wanted, WantedUser) and _must_know_password(claim)
+        },
+        descriptions=any(_is_described(claim) for claim in owners),
+        groups=groups or any(_may_name_groups(claim) for claim in owners),
+        holders=groups,
+        may_be_old=turn.may_be_old,
+    )
+
+
+def _is_described(claim: Claim) -> bool:
+    wanted = claim.wanted
+    return isinstance(wanted, WantedUser | WantedRole) and wanted.description is not None
+
+
+def _must_know_password(claim: Claim) -> bool:
+    if claim.expired or not claim.is_permitted:
+        return False
+    if claim.deleting:
+        return not claim.is_ours and claim.may_adopt
+    return claim.is_ours or (claim.adoption is not Adoption.NEVER and claim.may_adopt)
+
+
+def _may_name_groups(claim: Claim) -> bool:
+    if not isinstance(claim.wanted, WantedRole):
+        return False
+    return any(privileges.find(name) is None for row in claim.wanted.rows for name in row.privileges)

@@ -1,0 +1,68 @@
+"""Whether a MilvusConnection is served at all, whatever its server says: the operator's settings, one connection per endpoint."""
+
+from milvus_rbac.controller.cache import Cache
+from milvus_rbac.controller.claims import unreadable_spec
+from milvus_rbac.controller.connection import endpoint
+from milvus_rbac.controller.entry import Entry
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.settings import Settings
+
+
+def refuse_connection(entry: Entry, cache: Cache, settings: Settings) -> Refusal | None:
+    """Return why a connection may not be served; None when it may."""
+    namespace, uri = entry.name[0], cache.uri(entry)
+    if entry.connection is None:
+        return unreadable_spec(entry)
+    if entry.connection.suspend:
+        return Refusal(Reason.SUSPENDED, "The connection is suspended: set spec.suspend to false to go on.")
+    if not settings.allows_connections_in(namespace):
+        message = f"The operator takes no MilvusConnection from namespace {namespace} (MILVUS_RBAC_CONNECTION_NAMESPACES)."
+        return Refusal(Reason.NOT_PERMITTED, message)
+    # Without an address it was not looked up yet.
+    return _refuse_address(entry, endpoint(uri, namespace), cache, settings) if uri else None
+
+
+def _refuse_address(entry: Entry, server: str, cache: Cache, settings: Settings) -> Refusal | None:
+    namespace = entry.name[0]
+    if not settings.allows_endpoint(server):
+        message = f"spec.uri: the operator does not connect to {server} (MILVUS_RBAC_ALLOWED_ENDPOINTS)."
+        return Refusal(Reason.NOT_PERMITTED, message)
+    holder = _holder(entry, server, cache, settings)
+    if holder is None:
+        return None
+    where = holder.name[1] if holder.name[0] == namespace else "another namespace"
+    message = f"spec.uri: {server} is served by MilvusConnection {where} already: delete one of the two."
+    return Refusal(Reason.CONFLICT, message)
+
+
+def _holder(entry: Entry, server: str, cache: Cache, settings: Settings) -> Entry | None:
+    """Return the other connection that holds the address of a server: the oldest one that works.
+
+    One that is suspended, is being deleted, or was tried and has never been Ready holds no address against others.
+    """
+    rivals = [
+        other
+        for other in cache.connections()
+        if other.uid != entry.uid
+        and other.connection is not None
+        and settings.allows_connections_in(other.name[0])
+        and endpoint(cache.uri(other), other.name[0]) == server
+        and _holds(other)
+        and (_rank(other) < _rank(entry) or not _has_worked(entry))
+    ]
+    older = [other for other in rivals if _has_worked(other) or _rank(other) < _rank(entry)]
+    return min(older, key=_rank, default=None)
+
+
+def _holds(entry: Entry) -> bool:
+    is_out = entry.deleting or entry.connection is None or entry.connection.suspend
+    # One that was not tried yet has its chance first.
+    return not is_out and (_has_worked(entry) or entry.ready is None)
+
+
+def _has_worked(entry: Entry) -> bool:
+    return "server" in entry.status
+
+
+def _rank(entry: Entry) -> tuple[str, str]:
+    return (entry.created_at, entry.uid)
