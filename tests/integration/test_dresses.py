@@ -179,7 +179,7 @@ def test_a_group_in_use_is_neither_dropped_nor_moved_to_another_level(dress_up: 
     assert double.ask(lambda one: one.core.store.groups["finders"]) == ["Search"]
     story.delete("MilvusPrivilegeGroup", "finders")
     blocked = story.wait_reason("MilvusPrivilegeGroup", "finders", "InUse")
-    assert "drops no privilege group" in blocked["message"]
+    assert "does not drop a privilege group" in blocked["message"]
     story.role("reader", "reader")
     story.wait_gone("MilvusPrivilegeGroup", "finders")
     assert double.ask(lambda one: one.core.store.groups) == {}

@@ -1,4 +1,4 @@
-"""A Milvus, the resources that claim things in it, and the turns between them: a reconciler without its I/O.
+"""A Milvus, the resources that claim things in it, and the turns between them: all of the controller but its I/O.
 
 What Kubernetes would keep (claims, intents) is kept here, and survives a crash of the operator the way it would there.
 """
@@ -99,14 +99,14 @@ class World:
                 del self.claims[uid]
 
     async def prepare(self, plans: Sequence[ClaimPlan]) -> frozenset[str]:
-        """Record the intents, as the controller does in the status of the connection."""
+        """Write the intents: controller/ownership.py."""
         for plan in plans:
             if plan.creates and not plan.claim.deleting and plan.claim.origin is None:
                 self._change(plan, lambda old: replace(old, intended=True))
         return frozenset(plan.claim.ref.uid for plan in plans)
 
     def _conclude(self, plan: ClaimPlan, result: Result) -> None:
-        """Write the status, or remove the finalizer, as the controller does after a turn."""
+        """Write the status, or remove the finalizer: controller/turn.py."""
         if plan.claim.deleting:
             if result.outcome.is_complete(plan):
                 del self.claims[plan.claim.ref.uid]

@@ -29,6 +29,7 @@ def test_every_reason_waits_for_something_or_nothing() -> None:
         Reason.OBSERVED,
     }
     assert {reason for reason in Reason if patience(reason) is Patience.WAITING} == {
+        Reason.PENDING,
         Reason.WAITING_FOR_SECRET,
         Reason.WAITING_FOR_ROLE,
         Reason.WAITING_FOR_PRIVILEGE_GROUP,
