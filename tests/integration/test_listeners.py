@@ -23,7 +23,7 @@ print(server.getsockname()[1], *Listeners(own_processes).exposed(), sep="\\n")
 @pytest.mark.parametrize(
     ("host", "family", "named"),
     [
-        pytest.param("0.0.0.0", "AF_INET", "0.0.0.0", id="every IPv4 interface"),  # noqa: S104
+        pytest.param("0.0.0.0", "AF_INET", "0.0.0.0", id="every IPv4 interface"),  # noqa: S104 - in a namespace
         pytest.param("::", "AF_INET6", "::", id="every interface"),
         pytest.param("127.0.0.1", "AF_INET", None, id="loopback"),
         pytest.param("127.8.0.1", "AF_INET", None, id="loopback, another address"),
