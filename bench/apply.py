@@ -37,7 +37,7 @@ def measure(console: Console, users: int, roles: int, rounds: int) -> Size:
 def _run(console: Console, side: type[Side], servers: Servers, users: int, roles: int) -> Figures:
     with console.status(f"{users} users: {side.name}"):
         figures = side(servers).run(side.name.replace(" ", "-"), users, roles)
-    console.print(f"{users} users: {side.name}, {figures.seconds:.2f} s", style="dim")
+    console.print(f"{users} users: {side.name}, {figures.took.seconds:.2f} s", style="dim")
     return figures
 
 

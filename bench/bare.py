@@ -18,8 +18,8 @@ import grpc
 from pymilvus.grpc_gen import milvus_pb2 as pb
 from pymilvus.grpc_gen import milvus_pb2_grpc
 
-from bench.figures import memory
 from bench.kube import Kube, all_of
+from bench.machine import memory
 from bench.resources import CONNECTION, PRIVILEGES, Load
 
 ADD_FINALIZER = [{"op": "add", "path": "/metadata/finalizers", "value": ["rbac.milvus.io/finalizer"]}]

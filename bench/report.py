@@ -28,7 +28,7 @@ class Size:
     def ratio(self, side: str, other: str) -> float:
         """Return how many times as long one side took as another of the same round: the median."""
         pairs = zip(self.figures[side], self.figures[other], strict=True)
-        return statistics.median(one.seconds / two.seconds for one, two in pairs)
+        return statistics.median(one.took.seconds / two.took.seconds for one, two in pairs)
 
     def median(self, side: str, value: Callable[[Figures], float]) -> float:
         """Return the median of a figure."""
@@ -56,9 +56,10 @@ def _writing(figures: Figures) -> int:
 
 
 ROWS: Sequence[tuple[str, str, Callable[[Figures], float]]] = (
-    ("all Ready, s", "{:.2f}", lambda one: one.seconds),
+    ("all Ready, s", "{:.2f}", lambda one: one.took.seconds),
     ("CPU per resource, ms", "{:.2f}", lambda one: one.cpu_per_resource),
-    ("memory, MiB", "{:.0f}", lambda one: one.memory),
+    ("memory, MiB", "{:.0f}", lambda one: one.took.memory),
+    ("other programs, % of the CPU", "{:.0f}", lambda one: 100 * one.took.foreign),
     ("Kubernetes writes per resource", "{:.2f}", lambda one: statistics.mean(one.writes)),
     ("... at most", "{:.0f}", lambda one: max(one.writes)),
     ("... Events", "{:.0f}", lambda one: one.events),
@@ -86,4 +87,4 @@ def table(size: Size) -> Table:
 
 
 def _each(figures: Sequence[Figures]) -> str:
-    return " ".join(f"{one.seconds:.2f}" for one in figures)
+    return " ".join(f"{one.took.seconds:.2f}" for one in figures)

@@ -16,8 +16,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from bench.figures import Figures, cpu, memory
+from bench.figures import Figures, Took
 from bench.kube import is_ready
+from bench.machine import Moment, cpu, memory
 from bench.resources import CONNECTION, OURS, TUTORIAL, Load
 from bench.servers import Servers
 from support.operator import OperatorProcess, permit
@@ -53,7 +54,7 @@ class Side(ABC):
     @abstractmethod
     def _measure(self, load: Load) -> Figures: ...
 
-    def _counted(self, load: Load, account: str, since: int, took: tuple[float, float, float]) -> Figures:
+    def _counted(self, load: Load, account: str, since: int, took: Took) -> Figures:
         """Return what was counted beside seconds, CPU and memory: writes since then, and the forwarder's calls."""
         user = f"system:serviceaccount:{load.namespace}:{account}"
         written = Counter(
@@ -65,7 +66,7 @@ class Side(ABC):
         writes = tuple(written[name] for name in load.names)
         others = written.total() - events - sum(writes)
         calls = Counter(call.method for call in self.servers.way.calls)
-        return Figures(load.size, *took, writes, events, others, calls)
+        return Figures(load.size, took, writes, events, others, calls)
 
     def _post_connection(self, load: Load) -> None:
         body = {
@@ -98,13 +99,14 @@ class Bare(Side):
         command = [sys.executable, "-m", "bench.bare"]
         mark = cluster.audit_mark()
         self.servers.way.clear()
+        before = Moment.now()
         done = subprocess.run(
             command, input=json.dumps(task), capture_output=True, text=True, check=False, cwd=ROOT
         )
         if done.returncode:
             raise RuntimeError(done.stderr)
-        took = json.loads(done.stdout)
-        return self._counted(load, account, mark, (took["seconds"], took["cpu"], took["memory"]))
+        took = Took(**json.loads(done.stdout), foreign=Moment.now().foreign_since(before))
+        return self._counted(load, account, mark, took)
 
 
 class Watching(Side):
@@ -121,8 +123,10 @@ class Watching(Side):
         with self._idle(load) as process:
             mark, used = self.servers.cluster.audit_mark(), cpu(process.pid)
             self.servers.way.clear()
+            before = Moment.now()
             seconds = asyncio.run(self._apply(load))
-            took = (seconds, cpu(process.pid) - used, memory(process.pid))
+            foreign = Moment.now().foreign_since(before)
+            took = Took(seconds, cpu(process.pid) - used, memory(process.pid), foreign)
         # Only now: a write is seen by a watch before the audit log has it.
         return self._counted(load, self.account, mark, took)
 
