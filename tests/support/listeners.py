@@ -1,4 +1,4 @@
-"""Who listens where other machines could reach it: no server of a test may, for they hold passwords that everybody knows."""
+"""Finds servers that other machines could reach: no server of a test may be one, for its passwords are public."""
 
 import os
 import re

@@ -9,6 +9,7 @@ As a program (`network_namespace.py PORT COMMAND...`) it needs nothing but the s
 
 import asyncio
 import ctypes
+import fcntl
 import functools
 import os
 import signal
@@ -64,8 +65,6 @@ def enter() -> None:
 
 
 def _raise_loopback() -> None:
-    import fcntl  # noqa: PLC0415 - not on every system that this module is imported on
-
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SET_INTERFACE_FLAGS, struct.pack("16sh22x", b"lo", _UP_AND_RUNNING))
 
