@@ -1,16 +1,14 @@
-"""The command line. `run` is the only place where everything meets: settings, doors, engine, Kopf."""
+"""The command `run`, the only place where everything meets: settings, doors, controller, Kopf."""
 
 import asyncio
 import logging
 import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 import click
-import kopf
 from prometheus_client import ProcessCollector
 from pydantic import ValidationError
 
@@ -18,28 +16,30 @@ from milvus_rbac.api.v1alpha1 import KINDS
 from milvus_rbac.controller.metrics import Metrics
 from milvus_rbac.controller.scheduler import Scheduler
 from milvus_rbac.http_server import Serving
-from milvus_rbac.kube.client import NoAccess
-from milvus_rbac.kube.leader_election import Lease, LeaseName
-from milvus_rbac.kube.resources import Cluster
-from milvus_rbac.kube.watch import OpenSession, build_registry, build_settings, open_session
+from milvus_rbac.kube.access import NoAccess, find_access
+from milvus_rbac.kube.client import Client
+from milvus_rbac.kube.leader_election import LEASE_CONNECTIONS, Lease, LeaseName
+from milvus_rbac.kube.resources import EVENT_CONNECTIONS, Cluster
+from milvus_rbac.kube.watch import Watch
 from milvus_rbac.logs import set_up_logs, show_stacks_on_request
 from milvus_rbac.settings import Settings
 
 WATCHERS = "watcher for "
 """How Kopf names its watching tasks; what is watched and @ its namespace follow, or @None for all."""
 STARTING = 60.0
-"""Seconds in which nobody expects the watches to stand."""
+"""Seconds after which the watches must have been started."""
 
 logger = logging.getLogger("milvus_rbac")
 
 
 @click.group()
+@click.version_option(package_name="milvus-rbac-operator")
 def main() -> None:
     """Manage Milvus access control through Kubernetes custom resources."""
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Offer every setting as a flag of the same name; what is not given comes from the environment."""
+    """Offer every setting as a flag of the same name; one that is absent comes from the environment."""
     for name, field in reversed(Settings.model_fields.items()):
         flag = f"--{name.replace('_', '-')}"
         command = click.option(flag, name, default=None, help=field.description)(command)
@@ -49,12 +49,14 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @_with_settings
 def run(**flags: Any) -> None:
-    """Run the operator until it is told to stop."""
+    """Run the operator until SIGTERM or SIGINT."""
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
-        raise click.UsageError("; ".join(_say(one) for one in error.errors(include_input=False))) from None
+        raise click.UsageError(
+            "; ".join(_describe(one) for one in error.errors(include_input=False))
+        ) from None
     set_up_logs(settings.log_level, settings.log_format)
     try:
         asyncio.run(_run(settings))
@@ -62,7 +64,7 @@ def run(**flags: Any) -> None:
         raise click.ClickException(str(problem)) from None
 
 
-def _say(error: Any) -> str:
+def _describe(error: Any) -> str:
     setting = f"MILVUS_RBAC_{'_'.join(str(part) for part in error['loc']).upper()}"
     return f"{setting}: {error['msg']}"
 
@@ -73,14 +75,23 @@ async def _run(settings: Settings) -> None:
     show_stacks_on_request()
     metrics = Metrics()
     ProcessCollector(registry=metrics.registry)
-    session = await open_session(settings.kubeconfig)
+    access = await find_access(settings.kubeconfig)
     count = metrics.count_kubernetes_call
-    async with await Cluster.connect(settings.kubeconfig, settings.namespaces, count=count) as cluster:
+    async with (
+        Client(access, LEASE_CONNECTIONS, count=count) as lease_client,
+        Cluster(
+            Client(access, count=count),
+            settings.namespaces,
+            events=Client(access, EVENT_CONNECTIONS, count=count),
+        ) as cluster,
+    ):
         lease = Lease(
-            cluster.api, LeaseName(settings.lease_namespace, settings.lease_name), settings.identity
+            lease_client, LeaseName(settings.lease_namespace, settings.lease_name), settings.identity
         )
         metrics.leader.set_function(lambda: float(lease.remaining() > 0))
         scheduler = Scheduler(cluster, lease, settings, metrics)
+        plurals = [kind.plural for kind in KINDS]
+        watch = Watch(access, plurals, settings.namespaces, scheduler.on_resource, scheduler.on_secret)
         ready = asyncio.Event()
         serving = Serving(
             settings.http_address,
@@ -90,36 +101,24 @@ async def _run(settings: Settings) -> None:
         )
         await serving.start()
         try:
-            await _run_together(settings, scheduler, lease, session, stop, ready)
+            await _run_together(
+                scheduler, lease, partial(watch.run, settings.identity, ready, stop), stop, ready
+            )
         finally:
             await serving.stop()
-            await session.session.close()
 
 
 async def _run_together(
-    settings: Settings,
     scheduler: Scheduler,
     lease: Lease,
-    session: OpenSession,
+    watch: Callable[[], Coroutine[Any, Any, None]],
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
-    """Run engine, lease and watches; stop writing first, give the lease back last."""
+    """Run controller, Lease and watches; stop writing first, give the Lease back last."""
     leading = asyncio.create_task(lease.run(), name="lease")
     working = asyncio.create_task(scheduler.run(), name="scheduler")
-    watching = asyncio.create_task(
-        kopf.operator(
-            registry=build_registry(
-                session, (kind.plural for kind in KINDS), scheduler.on_resource, scheduler.on_secret
-            ),
-            settings=build_settings(clusterwide=settings.namespaces is None),
-            clusterwide=settings.namespaces is None,
-            namespaces=settings.namespaces or (),
-            ready_flag=ready,
-            stop_flag=stop,
-        ),
-        name="kopf",
-    )
+    watching = asyncio.create_task(watch(), name="kopf")
     obeying = asyncio.create_task(_obey(stop, ready), name="signals")
     try:
         running = {leading, working, watching, obeying}
@@ -134,7 +133,7 @@ async def _run_together(
 
 
 async def _obey(stop: asyncio.Event, ready: asyncio.Event) -> None:
-    """Wait until we are told to stop. Kopf takes the signals for itself as it starts, and would stop the engine last."""
+    """Wait for a signal. Kopf takes the signals for itself as it starts, and would stop the controller last."""
     await ready.wait()
     _listen(stop)
     await stop.wait()
@@ -148,7 +147,7 @@ def _listen(stop: asyncio.Event) -> None:
 def _find_dead_watch(
     ready: asyncio.Event, scheduler: Scheduler, namespaces: Sequence[str] | None, started: float
 ) -> str | None:
-    """Say which watch has ended, or never began: Kopf does not always start it again (nolar/kopf#1276)."""
+    """Return which watch has ended, or never began: Kopf does not always start it again (nolar/kopf#1276)."""
     if time.monotonic() < started + STARTING:
         return None
     if not ready.is_set():
@@ -161,7 +160,3 @@ def _find_dead_watch(
         if not any(one.startswith(f"{WATCHERS}{plural}.") and one.endswith(f"@{namespace}") for one in tasks)
     ]
     return f"the watch of {', '.join(dict.fromkeys(dead))} has ended" if dead else None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -290,12 +290,15 @@ class Scheduler:
         known = frozenset(self.store.entries)
         listed: set[str] = set()
         for kind in KINDS:
-            bodies = await self._cluster.list_all(kind.plural)
-            if bodies is None:
+            listing = await self._cluster.list_all(kind.plural)
+            if listing is None:
                 self._installed.discard(kind.plural)
                 continue
             self._installed.add(kind.plural)
-            for body in bodies:
+            known -= {
+                one.uid for one in self.store.of_kind(kind.__name__) if one.name[0] in listing.unreadable
+            }
+            for body in listing.items:
                 # Items of a list carry neither kind nor apiVersion of their own everywhere.
                 full = {
                     **body,
@@ -308,7 +311,9 @@ class Scheduler:
             self._gone(uid)
         secrets = frozenset(self.store.secret_names())
         seen: set[Name] = set()
-        for body in await self._cluster.list_secret_metadata():
+        listed_secrets = await self._cluster.list_secret_metadata()
+        secrets -= {name for name in secrets if name[0] in listed_secrets.unreadable}
+        for body in listed_secrets.items:
             seen.add((body["metadata"]["namespace"], body["metadata"]["name"]))
             self.on_secret(None, body)
         for namespace, name in secrets - seen:

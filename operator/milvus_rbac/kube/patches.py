@@ -15,18 +15,29 @@ Operations = list[dict[str, Any]]
 def replace_status(
     body: Mapping[str, Any], status: Mapping[str, Any], own_condition_types: Collection[str]
 ) -> Operations:
-    """Replace the status, with the conditions of others kept, as long as they are as the body shows them."""
+    """Replace the status, with the conditions of others kept, as long as conditions and claim are as the body has them."""
     before = (body.get("status") or {}).get("conditions")
     foreign = [condition for condition in before or () if condition["type"] not in own_condition_types]
     own = list(status.get("conditions") or ())
     conditions = sorted(own + foreign, key=lambda condition: str(condition["type"]))
     wanted = {**status, "conditions": conditions} if conditions else dict(status)
-    if body.get("status") == wanted:
-        return []
-    guards = [_same(body, "uid")]
-    if "status" in body:  # `null` also passes for a missing member, but not below a missing parent
-        guards.append({"op": "test", "path": "/status/conditions", "value": before})
-    return [*guards, {"op": "add", "path": "/status", "value": wanted}]
+    return [_same(body, "uid"), *_same_status(body), {"op": "add", "path": "/status", "value": wanted}]
+
+
+def claim_of(body: Mapping[str, Any]) -> Any:
+    """Return the claim in an object's status; None without one."""
+    return (body.get("status") or {}).get("claim")
+
+
+def _same_status(body: Mapping[str, Any]) -> Operations:
+    """Test what others may have written meanwhile; `null` passes for a missing member, but not below a missing one."""
+    if body.get("status") is None:
+        return [{"op": "test", "path": "/status", "value": None}]
+    conditions = body["status"].get("conditions")
+    return [
+        {"op": "test", "path": "/status/conditions", "value": conditions},
+        {"op": "test", "path": "/status/claim", "value": claim_of(body)},
+    ]
 
 
 def add_finalizer(body: Mapping[str, Any]) -> Operations | None:
