@@ -318,6 +318,15 @@ def test_a_kind_that_goes_ends_nothing(
     definition = plane.kubectl("get", "crd", "milvususers.rbac.milvus.io", "--output=yaml")
     plane.kubectl("delete", "crd", "milvususers.rbac.milvus.io")
     watching.wait(lambda: ("DELETED", "ann") in {(one[0], one[2]) for one in watching.events}, "its end")
+    mark = plane.audit_mark()
+
+    def is_missed() -> bool:
+        events = plane.audit_events(mark)
+        return any(
+            one["responseStatus"]["code"] == 404 and "watch=true" in one["requestURI"] for one in events
+        )
+
+    watching.wait(is_missed, "a watch of what is not there")
     plane.kubectl("create", "--filename=-", stdin=definition)
     plane.kubectl("wait", "--for=condition=Established", "crd/milvususers.rbac.milvus.io")
     create_user(plane, "team-a", "ben")

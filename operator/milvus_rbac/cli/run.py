@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from importlib import metadata
 from typing import Any
 
 import click
@@ -32,8 +33,15 @@ STARTING = 60.0
 logger = logging.getLogger("milvus_rbac")
 
 
+def _find_version() -> str:
+    try:
+        return metadata.version("milvus-rbac-operator")
+    except metadata.PackageNotFoundError:
+        return "unknown, it runs from its sources"
+
+
 @click.group()
-@click.version_option(package_name="milvus-rbac-operator")
+@click.version_option(_find_version(), prog_name="milvus-rbac")
 def main() -> None:
     """Manage Milvus access control through Kubernetes custom resources."""
 
@@ -134,7 +142,10 @@ async def _run_together(
 
 async def _obey(stop: asyncio.Event, ready: asyncio.Event) -> None:
     """Wait for a signal. Kopf takes the signals for itself as it starts, and would stop the controller last."""
-    await ready.wait()
+    waiting = [asyncio.create_task(event.wait()) for event in (ready, stop)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
     _listen(stop)
     await stop.wait()
 

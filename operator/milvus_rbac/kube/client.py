@@ -174,7 +174,7 @@ class Client:
         except TimeoutError as problem:
             raise ClusterUnavailable(f"{what}: no answer within {self._timeout:g} s.") from problem
         except (aiohttp.ClientError, OSError) as problem:
-            raise ClusterUnavailable(f"{what}: {problem or type(problem).__name__}") from problem
+            raise ClusterUnavailable(f"{what}: {explain(problem)}") from problem
         return _read_answer(what, response.status, raw, response.headers.get(hdrs.RETRY_AFTER))
 
     async def send(
@@ -215,6 +215,14 @@ class Client:
             return response
         response.release()
         return await attempt(await self.access.renew(), self.access.tls())
+
+
+def explain(problem: Exception) -> str:
+    """Return what went wrong with a connection, in words that are the same each time."""
+    if isinstance(problem, aiohttp.ClientConnectorError):
+        why = problem.os_error.strerror or str(problem.os_error)
+        return f"no connection to {problem.host}:{problem.port}: {why}"
+    return str(problem) or type(problem).__name__
 
 
 def _read_answer(what: str, status: int, raw: bytes, retry_after: str | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import kopf
 from aiohttp import hdrs
 
 from milvus_rbac.kube.access import Access
-from milvus_rbac.kube.client import JSON, METADATA_LIST, UNAUTHORIZED, USER_AGENT, Client
+from milvus_rbac.kube.client import JSON, METADATA_LIST, UNAUTHORIZED, USER_AGENT, Client, explain
 from milvus_rbac.kube.resources import GROUP_VERSION
 from milvus_rbac.kube.watch_stream import RELIST, Seen, pass_on
 
@@ -256,9 +256,8 @@ class _Session:
         try:
             response = await self._client.send(method, url, {hdrs.ACCEPT: accept}, timeout=timeout)
         except aiohttp.ClientConnectionError as problem:
-            raise aiohttp.ClientConnectionError(
-                str(problem).replace(_CLOSED_TLS, "TLS was closed")
-            ) from problem
+            why = explain(problem).replace(_CLOSED_TLS, "TLS was closed")
+            raise aiohttp.ClientConnectionError(why) from problem
         if response.status == UNAUTHORIZED:
             response.release()
             raise aiohttp.ClientConnectionError("the API server does not accept our credentials")
