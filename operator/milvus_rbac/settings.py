@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from milvus_rbac.kube.client import own_namespace
+from milvus_rbac.kube.access import own_namespace
 
 MAX_PORT = 65535
 

@@ -169,13 +169,24 @@ def test_every_setting_can_be_set_and_nothing_else_is(binaries: KubernetesBinari
     assert release.arguments == ["run", "--log-level=DEBUG"]
 
 
-def test_with_some_namespaces_there_is_no_right_anywhere_else(binaries: KubernetesBinaries) -> None:
+def test_with_some_namespaces_there_is_no_right_anywhere_else_but_about_our_kinds(
+    binaries: KubernetesBinaries,
+) -> None:
+    people = {f"{NAME}-view", f"{NAME}-edit", f"{NAME}-connection-admin"}
     release = render(binaries.helm, MATRIX["some namespaces"])
-    assert release.of_kind("ClusterRoleBinding") == []
-    names = {one["metadata"]["name"] for one in release.of_kind("ClusterRole")}
-    assert names == {f"{NAME}-view", f"{NAME}-edit", f"{NAME}-connection-admin"}  # for people
+    (binding,) = release.of_kind("ClusterRoleBinding")
+    name = f"{SYSTEM}-{NAME}-finalizers"  # two releases of one name do not meet
+    assert binding["roleRef"]["name"] == binding["metadata"]["name"] == name
+    rules = {one["metadata"]["name"]: one["rules"] for one in release.of_kind("ClusterRole")}
+    assert rules.keys() == people | {name}
+    assert [rule["apiGroups"] for rule in rules[name]] == [["rbac.milvus.io"]]
     where = {one["metadata"]["namespace"] for one in release.of_kind("RoleBinding")}
     assert where == {"team-a", "team-b", SYSTEM}
+
+    less = {**MATRIX["some namespaces"], "rbac": {"clusterWideFinalizers": False}}
+    strict = render(binaries.helm, less)
+    assert strict.of_kind("ClusterRoleBinding") == []
+    assert {one["metadata"]["name"] for one in strict.of_kind("ClusterRole")} == people
 
 
 def test_an_image_is_named_by_its_digest_if_there_is_one(binaries: KubernetesBinaries) -> None:

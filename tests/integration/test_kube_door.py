@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ import pytest
 import yaml
 from kubernetes.aio.config import incluster_config
 
-from milvus_rbac.kube import client as access_module
-from milvus_rbac.kube.client import Api, ClusterRefused, ClusterUnavailable, LeaseLost, NoAccess, find_access
+from milvus_rbac.kube import access as access_module
+from milvus_rbac.kube.access import NoAccess, find_access
+from milvus_rbac.kube.client import Client, ClusterRefused, ClusterUnavailable, LeaseLost, Outdated
 from milvus_rbac.kube.leader_election import Lease, LeaseName
-from milvus_rbac.kube.resources import FINALIZER, GROUP_VERSION, Cluster
-from milvus_rbac.kube.watch import open_session
+from milvus_rbac.kube.resources import FINALIZER, GROUP_VERSION, Cluster, Listing
 from testbed.api_forwarder import ApiForwarder
 from testbed.chart import NAME as ACCOUNT
 from testbed.chart import SYSTEM, render
@@ -37,6 +37,17 @@ READY = {
 }
 FOREIGN = READY | {"type": "example.com/Audited", "reason": "Audited"}
 OURS = {"Ready", "Stalled", "Reconciling"}
+CLAIM = {"endpoint": "milvus.milvus:19530", "name": "ann", "origin": "Created"}
+OTHER_CLAIM = CLAIM | {"endpoint": "elsewhere.milvus:19530"}
+
+
+async def replace_status(
+    cluster: Cluster, body: dict[str, Any], status: dict[str, Any], own: Collection[str]
+) -> dict[str, Any] | None:
+    """Make this the status, as a write of the controller does."""
+    changed = {key: value for key, value in status.items() if key != "conditions"}
+    removed = (body.get("status") or {}).keys() - status.keys() - {"conditions"}
+    return await cluster.change_status(body, changed, removed, status.get("conditions", ()), own)
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +131,7 @@ def once(method: str, act: Callable[[], object]) -> Callable[[Call], Action | No
 
 async def test_a_status_lands_on_its_object(cluster: Cluster, users: Users) -> None:
     body = users.create()
-    written = await cluster.replace_status(body, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    written = await replace_status(cluster, body, {"observedGeneration": 1, "conditions": [READY]}, OURS)
     assert written is not None
     assert written["status"] == {"observedGeneration": 1, "conditions": [READY]}
     assert users.read() == written
@@ -129,24 +140,24 @@ async def test_a_status_lands_on_its_object(cluster: Cluster, users: Users) -> N
 async def test_a_status_never_lands_on_a_namesake(cluster: Cluster, users: Users) -> None:
     before = users.create()
     namesake = users.recreate()
-    assert await cluster.replace_status(before, {"observedGeneration": 9}, OURS) is None
+    assert await replace_status(cluster, before, {"observedGeneration": 9}, OURS) is None
     assert users.read() == namesake
 
 
 async def test_a_status_of_what_is_gone_is_not_written(cluster: Cluster, users: Users) -> None:
     before = users.create()
     users.delete()
-    assert await cluster.replace_status(before, {"observedGeneration": 9}, OURS) is None
+    assert await replace_status(cluster, before, {"observedGeneration": 9}, OURS) is None
 
 
 async def test_a_status_leaves_out_what_is_no_longer_said(cluster: Cluster, users: Users) -> None:
     stalled = READY | {"type": "Stalled"}
     body = users.create()
-    before = await cluster.replace_status(
-        body, {"observedGeneration": 1, "conditions": [READY, stalled]}, OURS
+    before = await replace_status(
+        cluster, body, {"observedGeneration": 1, "conditions": [READY, stalled]}, OURS
     )
     assert before is not None
-    after = await cluster.replace_status(before, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    after = await replace_status(cluster, before, {"observedGeneration": 1, "conditions": [READY]}, OURS)
     assert after is not None
     assert after["status"]["conditions"] == [READY]
 
@@ -156,25 +167,49 @@ async def test_conditions_of_others_survive_even_if_we_have_not_seen_them(
 ) -> None:
     unaware = users.create()
     users.patch({"status": {"conditions": [FOREIGN]}}, "/status")
-    written = await cluster.replace_status(unaware, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    written = await replace_status(cluster, unaware, {"observedGeneration": 1, "conditions": [READY]}, OURS)
     assert written is not None
     assert written["status"]["conditions"] == [READY, FOREIGN]
-    again = await cluster.replace_status(written, {"observedGeneration": 2, "conditions": [READY]}, OURS)
+    again = await replace_status(cluster, written, {"observedGeneration": 2, "conditions": [READY]}, OURS)
     assert again is not None
     assert again["status"] == {"observedGeneration": 2, "conditions": [READY, FOREIGN]}
 
 
-async def test_a_status_that_is_there_already_costs_no_request(
-    forwarded: Cluster, users: Users, api_forwarder: ApiForwarder
+async def test_a_status_is_written_over_one_of_which_only_conditions_and_claim_are_known(
+    cluster: Cluster, users: Users
 ) -> None:
     body = users.create()
-    users.patch({"status": {"observedGeneration": 1, "conditions": [FOREIGN]}}, "/status")
-    written = await forwarded.replace_status(body, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    whole = {"observedGeneration": 1, "claim": CLAIM, "roles": ["a", "b"], "conditions": [READY]}
+    users.patch({"status": whole | {"conditions": [READY, FOREIGN]}}, "/status")
+    known = {"claim": CLAIM, "conditions": [READY, FOREIGN]}
+    status = {"observedGeneration": 2, "claim": CLAIM, "conditions": [READY]}
+    written = await replace_status(cluster, body | {"status": known}, status, OURS)
     assert written is not None
-    api_forwarder.clear()
-    again = await forwarded.replace_status(written, {"observedGeneration": 1, "conditions": [READY]}, OURS)
-    assert again == written
-    assert api_forwarder.calls == []
+    assert written["status"] == status | {"conditions": [READY, FOREIGN]}
+
+
+@pytest.mark.parametrize("believed", [None, OTHER_CLAIM], ids=["none", "another"])
+async def test_a_claim_that_the_writer_did_not_know_is_never_overwritten(
+    believed: dict[str, str] | None, cluster: Cluster, users: Users
+) -> None:
+    body = users.create()
+    if believed:
+        body = body | {"status": {"claim": believed}}
+    users.patch({"status": {"claim": CLAIM, "conditions": [FOREIGN]}}, "/status")
+    with pytest.raises(Outdated) as refusal:
+        await replace_status(cluster, body, {"observedGeneration": 1, "conditions": [READY]}, OURS)
+    assert refusal.value.current == users.read()
+    assert refusal.value.current["status"]["claim"] == CLAIM
+    status = {"observedGeneration": 1, "claim": CLAIM}
+    assert await replace_status(cluster, refusal.value.current, status, OURS) is not None
+
+
+async def test_a_claim_is_written_and_taken_back(cluster: Cluster, users: Users) -> None:
+    claimed = await replace_status(cluster, users.create(), {"observedGeneration": 1, "claim": CLAIM}, OURS)
+    assert claimed is not None
+    freed = await replace_status(cluster, claimed, {"observedGeneration": 1}, OURS)
+    assert freed is not None
+    assert freed["status"] == {"observedGeneration": 1}
 
 
 async def test_a_status_that_the_schema_forbids_is_refused_once(
@@ -182,7 +217,7 @@ async def test_a_status_that_the_schema_forbids_is_refused_once(
 ) -> None:
     body = users.create()
     with pytest.raises(ClusterRefused, match="observedGeneration") as refusal:
-        await forwarded.replace_status(body, {"observedGeneration": "many"}, OURS)
+        await replace_status(forwarded, body, {"observedGeneration": "many"}, OURS)
     assert refusal.value.status == 422
     assert [call.method for call in api_forwarder.calls] == ["PATCH", "GET"]
 
@@ -254,10 +289,12 @@ async def test_more_resources_than_one_page_has_are_all_listed(
 
         async def copy(number: int) -> None:
             body = {**template, "metadata": {"name": f"u{number}"}, "status": None}
-            await admin.api.request("POST", users.path, body=body)
+            await admin.client.request("POST", users.path, body=body)
 
         await asyncio.gather(*(copy(number) for number in range(500)))
-    found = await cluster.list_all("milvususers") or []
+    listing = await cluster.list_all("milvususers")
+    assert listing is not None
+    found = listing.items
     assert len({item["metadata"]["name"] for item in found}) == len(found) == 501
     assert all(item["kind"] == "MilvusUser" for item in found)
 
@@ -265,10 +302,11 @@ async def test_more_resources_than_one_page_has_are_all_listed(
 async def test_only_the_scope_is_listed(operator_kubeconfig: str, namespace: str, users: Users) -> None:
     users.create()
     async with await Cluster.connect(operator_kubeconfig, [f"{namespace}-other"]) as elsewhere:
-        assert await elsewhere.list_all("milvususers") == []
+        assert await elsewhere.list_all("milvususers") == Listing([], {})
     async with await Cluster.connect(operator_kubeconfig) as everywhere:
-        found = await everywhere.list_all("milvususers") or []
-    assert namespace in {item["metadata"]["namespace"] for item in found}
+        listing = await everywhere.list_all("milvususers")
+    assert listing is not None
+    assert namespace in {item["metadata"]["namespace"] for item in listing.items}
 
 
 async def test_a_kind_that_is_not_installed_has_no_resources(
@@ -281,9 +319,9 @@ async def test_a_kind_that_is_not_installed_has_no_resources(
 async def test_secrets_are_listed_without_their_data(
     cluster: Cluster, control_plane: ControlPlane, namespace: str
 ) -> None:
-    assert await cluster.list_secret_metadata() == []
+    assert await cluster.list_secret_metadata() == Listing([], {})
     create_secret(control_plane, namespace, "ann", "hush")
-    (secret,) = await cluster.list_secret_metadata()
+    (secret,) = (await cluster.list_secret_metadata()).items
     assert secret["metadata"]["name"] == "ann"
     assert "data" not in secret
 
@@ -312,7 +350,9 @@ async def test_single_objects_are_read_or_absent(
 
 async def test_what_is_forbidden_is_refused(cluster: Cluster, namespace: str) -> None:
     with pytest.raises(ClusterRefused, match="forbidden") as refusal:
-        await cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", body={"metadata": {}})
+        await cluster.client.request(
+            "POST", f"/api/v1/namespaces/{namespace}/configmaps", body={"metadata": {}}
+        )
     assert refusal.value.status == 403
 
 
@@ -320,22 +360,22 @@ async def test_an_api_server_that_is_away_or_silent_is_unavailable(
     forwarded: Cluster, users: Users, api_forwarder: ApiForwarder
 ) -> None:
     body = users.create()
-    assert await forwarded.list_all("milvususers") == [body]
+    assert await forwarded.list_all("milvususers") == Listing([body], {})
     api_forwarder.drop_all()
     with pytest.raises(ClusterUnavailable):
         await forwarded.list_all("milvususers")
     api_forwarder.black_hole()
     with pytest.raises(ClusterUnavailable, match="no answer within 1 s"):
-        await forwarded.replace_status(body, {"observedGeneration": 1}, OURS)
+        await replace_status(forwarded, body, {"observedGeneration": 1}, OURS)
     api_forwarder.restore()
-    assert await forwarded.list_all("milvususers") == [body]
+    assert await forwarded.list_all("milvususers") == Listing([body], {})
 
 
 async def test_a_request_is_sent_once(forwarded: Cluster, users: Users, api_forwarder: ApiForwarder) -> None:
     body = users.create()
     api_forwarder.hook = lambda call: Action.LOSE_REPLY if call.method == "PATCH" else None
     with pytest.raises(ClusterUnavailable):
-        await forwarded.replace_status(body, {"observedGeneration": 5}, OURS)
+        await replace_status(forwarded, body, {"observedGeneration": 5}, OURS)
     assert len(api_forwarder.writes()) == 1
     found = users.read()
     assert found is not None
@@ -381,64 +421,167 @@ async def test_an_event_that_nobody_takes_is_no_error_and_may_be_said_again(
     await forwarded.post_event(gone, "Normal", "Rotated", "It is new.", AT)
 
 
-# --- the session of the watches
-
-
-async def test_watches_see_secrets_without_data_and_empty_lists_as_lists(
-    operator_kubeconfig: str, control_plane: ControlPlane, namespace: str
-) -> None:
-    session, server, default_namespace = await open_session(operator_kubeconfig)
-    url = f"{server}/api/v1/namespaces/{namespace}/secrets"
-    async with session:
-        async with session.get(url, params={"limit": "500"}) as response:
-            empty = await response.json()
-        assert empty["items"] == []
-        create_secret(control_plane, namespace, "ann", "hush")
-        async with session.get(url) as response:
-            listed = await response.json()
-        assert [item["metadata"]["name"] for item in listed["items"]] == ["ann"]
-        watch = {"watch": "true", "resourceVersion": empty["metadata"]["resourceVersion"]}
-        async with session.get(url, params=watch) as response:
-            seen = json.loads(await response.content.readline())
-        async with session.get(f"{server}/apis/{GROUP_VERSION}/milvususers") as response:
-            assert response.status == 200
-            assert (await response.json())["kind"] == "MilvusUserList"
-    assert seen["type"] == "ADDED"
-    assert seen["object"]["metadata"]["name"] == "ann"
-    assert not [item for item in [*listed["items"], seen["object"]] if "data" in item]
-    assert default_namespace == SYSTEM
-
-
 # --- access
 
 
-async def test_a_token_file_is_read_again(
-    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(access_module, "RELOAD_AFTER", 0.0)
+def write_kubeconfig(path: Path, url: str, ca: Path, user: dict[str, Any]) -> str:
+    """A kubeconfig that names its certificate authority instead of holding it."""
+    content = yaml.safe_load(kubeconfig(url, ca, {}))
+    content["clusters"][0]["cluster"] = {"server": url, "certificate-authority": str(ca)}
+    content["users"][0]["user"] = user
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+def write_plugin(folder: Path, token: str) -> dict[str, Any]:
+    """A plugin that has a token for an hour, and writes a line to `asked` whenever it is asked for it."""
+    version = "client.authentication.k8s.io/v1"
+    until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    status = {"token": token, "expirationTimestamp": until}
+    answer = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status})
+    (folder / "answer").write_text(answer)
+    script = f"echo >>{folder}/asked; cat {folder}/answer"
+    return {"apiVersion": version, "command": "sh", "args": ["-c", script], "interactiveMode": "Never"}
+
+
+async def test_a_refused_token_is_read_again_at_once(control_plane: ControlPlane, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("stale")
     config = tmp_path / "kubeconfig"
     config.write_text(kubeconfig(control_plane.url, control_plane.facts.ca, {"tokenFile": str(token)}))
     async with await Cluster.connect(str(config)) as cluster:
-        with pytest.raises(ClusterRefused) as refusal:
+        with pytest.raises(ClusterUnavailable, match="Unauthorized") as refusal:
             await cluster.list_secret_metadata()
         assert refusal.value.status == 401
-        token.write_text(control_plane.service_account_token(SYSTEM, ACCOUNT))
+        token.write_text(control_plane.service_account_token(SYSTEM, ACCOUNT) + "\n")
         await cluster.list_secret_metadata()
 
 
-async def test_an_exec_plugin_gives_the_token(control_plane: ControlPlane, tmp_path: Path) -> None:
-    version = "client.authentication.k8s.io/v1"
-    token = control_plane.service_account_token(SYSTEM, ACCOUNT)
-    answer = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}})
-    plugin = {"apiVersion": version, "command": "echo", "args": [answer], "interactiveMode": "Never"}
+async def test_a_kubeconfig_that_was_replaced_is_read_again(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
     config = tmp_path / "kubeconfig"
-    content = yaml.safe_load(kubeconfig(control_plane.url, control_plane.facts.ca, {}))
-    content["users"][0]["user"] = {"exec": plugin}
-    config.write_text(yaml.safe_dump(content))
+    config.write_text(kubeconfig(control_plane.url, control_plane.facts.ca, {"token": "stale"}))
     async with await Cluster.connect(str(config)) as cluster:
+        token = control_plane.service_account_token(SYSTEM, ACCOUNT)
+        config.write_text(kubeconfig(control_plane.url, control_plane.facts.ca, {"token": token}))
         await cluster.list_secret_metadata()
+
+
+async def test_a_plugin_is_asked_again_when_its_token_is_refused_though_it_is_to_last(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    user = {"exec": write_plugin(tmp_path, "stale")}
+    config = write_kubeconfig(tmp_path / "config", control_plane.url, control_plane.facts.ca, user)
+    async with await Cluster.connect(config) as cluster:
+        write_plugin(tmp_path, control_plane.service_account_token(SYSTEM, ACCOUNT))
+        await asyncio.gather(*(cluster.list_secret_metadata() for _ in range(20)))
+    assert (tmp_path / "asked").read_text() == "\n\n"
+
+
+async def test_while_credentials_are_refused_they_are_read_once_a_second(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    user = {"exec": write_plugin(tmp_path, "stale")}
+    config = write_kubeconfig(tmp_path / "config", control_plane.url, control_plane.facts.ca, user)
+    async with await Cluster.connect(config) as cluster:
+        began = time.monotonic()
+        for _ in range(3):
+            calls = (cluster.list_secret_metadata() for _ in range(5))
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(one) for one in answers} == {ClusterUnavailable}
+        asked = len((tmp_path / "asked").read_text())
+        assert asked <= 2 + (time.monotonic() - began)
+
+
+async def test_a_token_file_is_read_again_from_time_to_time(
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_module, "RELOAD_AFTER", 0.0)
+    token = tmp_path / "token"
+    token.write_text("one")
+    config = tmp_path / "kubeconfig"
+    config.write_text(kubeconfig(control_plane.url, control_plane.facts.ca, {"tokenFile": str(token)}))
+    access = await find_access(str(config))
+    assert await access.authorization() == "Bearer one"
+    token.write_text("two")
+    assert await access.authorization() == "Bearer two"
+    token.unlink()
+    assert await access.authorization() == "Bearer two"
+
+
+# --- certificates
+
+
+@pytest.fixture
+async def trusting(
+    control_plane: ControlPlane, api_forwarder: ApiForwarder, tmp_path: Path
+) -> AsyncIterator[Cluster]:
+    """The door through a forwarder, whose certificate authority is in `ca.pem`."""
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(api_forwarder.ca_path.read_bytes())
+    user = {"token": control_plane.service_account_token(SYSTEM, ACCOUNT)}
+    config = write_kubeconfig(tmp_path / "config", api_forwarder.url, ca, user)
+    async with await Cluster.connect(config, timeout=5) as cluster:
+        yield cluster
+
+
+async def test_a_new_certificate_authority_is_trusted_at_the_first_failure(
+    control_plane: ControlPlane, api_forwarder: ApiForwarder, tmp_path: Path
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(control_plane.facts.ca.read_bytes())
+    user = {"token": control_plane.service_account_token(SYSTEM, ACCOUNT)}
+    config = write_kubeconfig(tmp_path / "config", api_forwarder.url, ca, user)
+    async with await Cluster.connect(config, timeout=5) as cluster:
+        with pytest.raises(ClusterUnavailable, match="certificate") as failure:
+            await cluster.list_secret_metadata()
+        assert failure.value.status is None
+        ca.write_bytes(api_forwarder.ca_path.read_bytes())
+        calls = (cluster.list_secret_metadata() for _ in range(5))
+        await asyncio.gather(*calls)
+
+
+async def test_an_authority_that_was_taken_out_is_trusted_no_more(
+    trusting: Cluster,
+    control_plane: ControlPlane,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access_module, "LOOK_AFTER", 0.0)
+    await trusting.list_secret_metadata()
+    (tmp_path / "ca.pem").write_bytes(control_plane.facts.ca.read_bytes())
+    with pytest.raises(ClusterUnavailable, match="certificate"):
+        await trusting.list_secret_metadata()
+
+
+async def test_a_file_of_authorities_that_is_half_written_changes_nothing(
+    trusting: Cluster, api_forwarder: ApiForwarder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_module, "LOOK_AFTER", 0.0)
+    (tmp_path / "ca.pem").write_bytes(api_forwarder.ca_path.read_bytes()[:100])
+    await trusting.list_secret_metadata()
+
+
+# --- pools
+
+
+async def test_the_lease_is_renewed_while_all_other_connections_wait(
+    forwarded: Cluster, candidate: "Candidate", namespace: str
+) -> None:
+    """Each watch takes a connection for itself, and the next call waits for one."""
+    access = forwarded.client.access
+    async with Client(access, connections=1, timeout=1) as busy, Client(access, timeout=5) as own:
+        url = f"{access.server}/api/v1/namespaces/{namespace}/secrets?watch=true"
+        async with await busy.send("GET", url, {}):
+            with pytest.raises(ClusterUnavailable, match="no answer within 1 s"):
+                await busy.request("GET", "/api")
+            lease = candidate("one", client=own)
+            await lease.attempt()
+            assert lease.remaining() == 60
+
+
+# --- finding the API server
 
 
 @pytest.mark.parametrize("content", [None, "", "clusters: [", "apiVersion: v1\nkind: Config\n", "[]"])
@@ -508,8 +651,10 @@ Candidate = Callable[..., Lease]
 def candidate(cluster: Cluster, lease_rights: str) -> Candidate:
     """Makes candidates for the test's Lease, each with the clock that it is given."""
 
-    def make(identity: str, clock: Clock | None = None, api: Api | None = None) -> Lease:
-        return Lease(api or cluster.api, LeaseName(lease_rights, ACCOUNT), identity, clock=clock or Clock())
+    def make(identity: str, clock: Clock | None = None, client: Client | None = None) -> Lease:
+        return Lease(
+            client or cluster.client, LeaseName(lease_rights, ACCOUNT), identity, clock=clock or Clock()
+        )
 
     return make
 
@@ -594,7 +739,7 @@ async def test_a_stopped_holder_gives_the_lease_back(
 async def test_a_holder_keeps_renewing(
     cluster: Cluster, control_plane: ControlPlane, lease_rights: str
 ) -> None:
-    lease = Lease(cluster.api, LeaseName(lease_rights, ACCOUNT), "one", duration=1)
+    lease = Lease(cluster.client, LeaseName(lease_rights, ACCOUNT), "one", duration=1)
     running = asyncio.create_task(lease.run())
     await asyncio.wait_for(lease.held.wait(), 10)
     first = read_lease(control_plane, lease_rights)["renewTime"]
@@ -611,7 +756,7 @@ async def test_time_runs_down_while_the_api_server_is_away(
     candidate: Candidate, forwarded: Cluster, api_forwarder: ApiForwarder
 ) -> None:
     clock = Clock()
-    lease = candidate("one", clock, forwarded.api)
+    lease = candidate("one", clock, forwarded.client)
     await lease.attempt()
     lease.require(30)
     api_forwarder.drop_all()
@@ -634,7 +779,7 @@ async def test_what_a_renewal_takes_is_not_counted_as_ours(
     candidate: Candidate, forwarded: Cluster, api_forwarder: ApiForwarder
 ) -> None:
     clock = Clock()
-    lease = candidate("one", clock, forwarded.api)
+    lease = candidate("one", clock, forwarded.client)
     await lease.attempt()
 
     def pass_time() -> None:
@@ -649,7 +794,7 @@ async def test_a_renewal_whose_answer_was_lost_counts_for_nothing_and_hinders_no
     candidate: Candidate, forwarded: Cluster, api_forwarder: ApiForwarder
 ) -> None:
     clock = Clock()
-    lease = candidate("one", clock, forwarded.api)
+    lease = candidate("one", clock, forwarded.client)
     await lease.attempt()
     clock.now += 10
     api_forwarder.hook = lambda call: Action.LOSE_REPLY if call.method == "PUT" else None

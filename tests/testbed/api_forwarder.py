@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ class ApiForwarder(Forwarder):
         self.ca_path = Path(self._folder.name) / "ca.pem"
         """Whom a client of this forwarder must trust."""
         self._tls = self._own_certificate()
+        self.last_words: Callable[[Call], bytes | None] | None = None
+        """Asked when the head of a reply in chunks was passed on, a watch's; what it returns is all of the body."""
         super().__init__()
 
     @property
@@ -113,6 +116,11 @@ class ApiForwarder(Forwarder):
                 self._copy(connection.client_reader, connection.server),
                 self._copy(connection.server_reader, connection.client),
             )
+            return False
+        said = self.last_words(call) if self.last_words else None
+        if said is not None:
+            connection.client.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(said), said))
+            await connection.client.drain()
             return False
         body = _Body() if call.method == "HEAD" or response.status_code in _NO_BODY else _body_of(response)
         await self._body(connection.server_reader, connection.client, body)

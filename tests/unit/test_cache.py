@@ -100,7 +100,7 @@ class TestEntries:
         changed(cache)
         cache.put(user(resourceVersion="12", generation=2))
         assert changed(cache) == ["uid-app"]
-        assert cache.has_version("12", "uid-app")
+        assert cache.has_version("12")
         cache.put(user(resourceVersion="12", generation=2))
         assert changed(cache) == []
 
@@ -235,7 +235,7 @@ class TestFinding:
         kept = {
             name: value
             for name, value in vars(cache).items()
-            if isinstance(value, dict | list) and value and name != "_tombstones"
+            if isinstance(value, dict | list | set) and value and name != "_tombstones"
         }
         assert kept == {}
 

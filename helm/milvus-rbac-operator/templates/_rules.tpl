@@ -1,8 +1,6 @@
 {{- /* All that the operator may do where it serves. It deletes nothing, and creates nothing but Secrets and Events. */}}
 {{- define "operator.rules" -}}
-- apiGroups: [rbac.milvus.io]
-  resources: [milvusconnections, milvususers, milvusroles, milvusprivilegegroups]
-  verbs: [get, list, watch, patch]  # patch: its finalizer
+{{ include "operator.resourceRule" . }}
 - apiGroups: [rbac.milvus.io]
   resources: [milvusconnections/status, milvususers/status, milvusroles/status, milvusprivilegegroups/status]
   verbs: [patch]
@@ -19,6 +17,12 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+{{- end }}
+
+{{- define "operator.resourceRule" -}}
+- apiGroups: [rbac.milvus.io]
+  resources: [milvusconnections, milvususers, milvusroles, milvusprivilegegroups]
+  verbs: [get, list, watch, patch]  # patch: its finalizer
 {{- end }}
 
 {{- /* An object that binds a role to the operator's account: (list . kind-of-role name-of-role). */}}

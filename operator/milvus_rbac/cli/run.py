@@ -1,16 +1,15 @@
-"""The command line. `run` is the only place where everything meets: settings, doors, engine, Kopf."""
+"""The command `run`, the only place where everything meets: settings, doors, controller, Kopf."""
 
 import asyncio
 import logging
 import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from importlib import metadata
 from typing import Any
 
 import click
-import kopf
 from prometheus_client import ProcessCollector
 from pydantic import ValidationError
 
@@ -18,28 +17,37 @@ from milvus_rbac.api.v1alpha1 import KINDS
 from milvus_rbac.controller.manager import Manager
 from milvus_rbac.controller.metrics import Metrics
 from milvus_rbac.http_server import Serving
-from milvus_rbac.kube.client import NoAccess
-from milvus_rbac.kube.leader_election import Lease, LeaseName
-from milvus_rbac.kube.resources import Cluster
-from milvus_rbac.kube.watch import OpenSession, build_registry, build_settings, open_session
+from milvus_rbac.kube.access import NoAccess, find_access
+from milvus_rbac.kube.client import Client
+from milvus_rbac.kube.leader_election import LEASE_CONNECTIONS, Lease, LeaseName
+from milvus_rbac.kube.resources import EVENT_CONNECTIONS, Cluster
+from milvus_rbac.kube.watch import Watch
 from milvus_rbac.logs import set_up_logs, show_stacks_on_request
 from milvus_rbac.settings import Settings
 
 WATCHERS = "watcher for "
 """How Kopf names its watching tasks; what is watched and @ its namespace follow, or @None for all."""
 STARTING = 60.0
-"""Seconds in which nobody expects the watches to stand."""
+"""Seconds after which the watches must have been started."""
 
 logger = logging.getLogger("milvus_rbac")
 
 
+def _find_version() -> str:
+    try:
+        return metadata.version("milvus-rbac-operator")
+    except metadata.PackageNotFoundError:
+        return "unknown, it runs from its sources"
+
+
 @click.group()
+@click.version_option(_find_version(), prog_name="milvus-rbac")
 def main() -> None:
     """Manage Milvus access control through Kubernetes custom resources."""
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Offer every setting as a flag of the same name; what is not given comes from the environment."""
+    """Offer every setting as a flag of the same name; one that is absent comes from the environment."""
     for name, field in reversed(Settings.model_fields.items()):
         flag = f"--{name.replace('_', '-')}"
         command = click.option(flag, name, default=None, help=field.description)(command)
@@ -49,12 +57,14 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @_with_settings
 def run(**flags: Any) -> None:
-    """Run the operator until it is told to stop."""
+    """Run the operator until SIGTERM or SIGINT."""
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
-        raise click.UsageError("; ".join(_say(one) for one in error.errors(include_input=False))) from None
+        raise click.UsageError(
+            "; ".join(_describe(one) for one in error.errors(include_input=False))
+        ) from None
     set_up_logs(settings.log_level, settings.log_format)
     try:
         asyncio.run(_run(settings))
@@ -62,7 +72,7 @@ def run(**flags: Any) -> None:
         raise click.ClickException(str(problem)) from None
 
 
-def _say(error: Any) -> str:
+def _describe(error: Any) -> str:
     setting = f"MILVUS_RBAC_{'_'.join(str(part) for part in error['loc']).upper()}"
     return f"{setting}: {error['msg']}"
 
@@ -73,14 +83,30 @@ async def _run(settings: Settings) -> None:
     show_stacks_on_request()
     metrics = Metrics()
     ProcessCollector(registry=metrics.registry)
-    session = await open_session(settings.kubeconfig)
+    access = await find_access(settings.kubeconfig)
     count = metrics.count_kubernetes_call
-    async with await Cluster.connect(settings.kubeconfig, settings.namespaces, count=count) as cluster:
+    async with (
+        Client(access, LEASE_CONNECTIONS, count=count) as lease_client,
+        Cluster(
+            Client(access, count=count),
+            settings.namespaces,
+            events=Client(access, EVENT_CONNECTIONS, count=count),
+        ) as cluster,
+    ):
         lease = Lease(
-            cluster.api, LeaseName(settings.lease_namespace, settings.lease_name), settings.identity
+            lease_client, LeaseName(settings.lease_namespace, settings.lease_name), settings.identity
         )
         metrics.leader.set_function(lambda: float(lease.remaining() > 0))
         manager = Manager(cluster, lease, settings, metrics)
+        plurals = [kind.plural for kind in KINDS]
+        watch = Watch(
+            access,
+            plurals,
+            settings.namespaces,
+            manager.on_resource,
+            manager.on_secret,
+            manager.cache.has_version,
+        )
         ready = asyncio.Event()
         serving = Serving(
             settings.http_address,
@@ -90,36 +116,24 @@ async def _run(settings: Settings) -> None:
         )
         await serving.start()
         try:
-            await _run_together(settings, manager, lease, session, stop, ready)
+            await _run_together(
+                manager, lease, partial(watch.run, settings.identity, ready, stop), stop, ready
+            )
         finally:
             await serving.stop()
-            await session.session.close()
 
 
 async def _run_together(
-    settings: Settings,
     manager: Manager,
     lease: Lease,
-    session: OpenSession,
+    watch: Callable[[], Coroutine[Any, Any, None]],
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
-    """Run engine, lease and watches; stop writing first, give the lease back last."""
+    """Run controller, Lease and watches; stop writing first, give the Lease back last."""
     leading = asyncio.create_task(lease.run(), name="lease")
     working = asyncio.create_task(manager.run(), name="manager")
-    watching = asyncio.create_task(
-        kopf.operator(
-            registry=build_registry(
-                session, (kind.plural for kind in KINDS), manager.on_resource, manager.on_secret
-            ),
-            settings=build_settings(clusterwide=settings.namespaces is None),
-            clusterwide=settings.namespaces is None,
-            namespaces=settings.namespaces or (),
-            ready_flag=ready,
-            stop_flag=stop,
-        ),
-        name="kopf",
-    )
+    watching = asyncio.create_task(watch(), name="kopf")
     obeying = asyncio.create_task(_obey(stop, ready), name="signals")
     try:
         running = {leading, working, watching, obeying}
@@ -134,8 +148,11 @@ async def _run_together(
 
 
 async def _obey(stop: asyncio.Event, ready: asyncio.Event) -> None:
-    """Wait until we are told to stop. Kopf takes the signals for itself as it starts, and would stop the engine last."""
-    await ready.wait()
+    """Wait for a signal. Kopf takes the signals for itself as it starts, and would stop the controller last."""
+    waiting = [asyncio.create_task(event.wait()) for event in (ready, stop)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
     _listen(stop)
     await stop.wait()
 
@@ -148,7 +165,7 @@ def _listen(stop: asyncio.Event) -> None:
 def _find_dead_watch(
     ready: asyncio.Event, manager: Manager, namespaces: Sequence[str] | None, started: float
 ) -> str | None:
-    """Say which watch has ended, or never began: Kopf does not always start it again (nolar/kopf#1276)."""
+    """Return which watch has ended, or never began: Kopf does not always start it again (nolar/kopf#1276)."""
     if time.monotonic() < started + STARTING:
         return None
     if not ready.is_set():
@@ -161,7 +178,3 @@ def _find_dead_watch(
         if not any(one.startswith(f"{WATCHERS}{plural}.") and one.endswith(f"@{namespace}") for one in tasks)
     ]
     return f"the watch of {', '.join(dict.fromkeys(dead))} has ended" if dead else None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

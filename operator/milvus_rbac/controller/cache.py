@@ -47,6 +47,8 @@ class Cache:
         self._default_connection = default_connection
         self._tombstones: dict[str, int] = {}
         self._seen_at: dict[str, float] = {}
+        self._versions: set[int] = set()
+        """The resourceVersions of all entries: no two objects of a cluster share one."""
         self._by_name: dict[tuple[str, Name], str] = {}
         self._by_secret: defaultdict[Name, set[str]] = defaultdict(set)
         self._by_kind: defaultdict[tuple[Name, str], dict[str, None]] = defaultdict(dict)
@@ -78,6 +80,9 @@ class Cache:
         entry = read_entry(body, known)
         self._tombstones.pop(uid, None)
         self._seen_at[uid] = time.monotonic()
+        if known is not None:
+            self._versions.discard(known.resource_version)
+        self._versions.add(version)
         self._link(entry, known)
         if known is None or known.trigger != entry.trigger:
             self._note(CacheChange(entry))
@@ -90,6 +95,7 @@ class Cache:
         self._seen_at.pop(uid, None)
         if entry is None:
             return
+        self._versions.discard(entry.resource_version)
         self._tombstones[uid] = entry.resource_version
         while len(self._tombstones) > MOST_TOMBSTONES:
             del self._tombstones[next(iter(self._tombstones))]
@@ -113,10 +119,9 @@ class Cache:
         changes, self.changes = self.changes, []
         return changes
 
-    def has_version(self, resource_version: str, uid: str) -> bool:
-        """Return whether exactly this version of the object is known: an event of it brings nothing."""
-        known = self.entries.get(uid)
-        return known is not None and str(known.resource_version) == resource_version
+    def has_version(self, resource_version: str) -> bool:
+        """Return whether this is the known version of an object: an event of it brings nothing."""
+        return int(resource_version) in self._versions
 
     # --- what is known
 

@@ -1,9 +1,10 @@
-"""What can go wrong with the Kubernetes API. The class says what to do about it.
+"""One connection pool to the API server for one purpose, and what can go wrong with a request.
 
     Exception
     ├── ClusterError
     │   ├── ClusterUnavailable   no answer that means anything: a write may or may not have been made; look again later
     │   └── ClusterRefused       a definite no: nothing was written, and asking the same again gives the same answer
+    │       └── Outdated         the object has changed meanwhile in what was to be written
     └── LeaseLost                another operator may be writing by now: stop before the next write
 
 Messages carry what the API server said about names and fields, never a Secret's data.
@@ -11,19 +12,37 @@ Messages carry what the API server said about names and fields, never a Secret's
 
 import asyncio
 import json
-import os
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from ssl import SSLContext
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config.config_exception import ConfigException
+from aiohttp import hdrs
+
+from milvus_rbac.kube.access import Access, find_access
+
+TIMEOUT = 15.0
+"""Seconds for one request, from its token to the last byte of its answer."""
+CONNECTIONS = 20
+USER_AGENT = "milvus-rbac-operator"
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""The API server leaves everything but metadata out: a Secret's data never comes over the wire."""
+
+CallResult = Literal["ok", "absent", "refused", "unavailable"]
+Count = Callable[[str, CallResult], None]
+"""Called with the method of each request and how it ended."""
+Body = Mapping[str, Any] | list[dict[str, Any]]
+
+MESSAGE_LIMIT = 500
+UNAUTHORIZED = 401
+_SUCCESS_ENDS, _ABSENT, _REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 300, 404, 408, 429, 500
+_TLS_ERRORS = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+_READ_BUFFER = 2**21
+"""Bytes; one event of a watch can be longer than aiohttp's default."""
 
 
 class ClusterError(Exception):
@@ -33,11 +52,14 @@ class ClusterError(Exception):
         super().__init__(message)
         self.message = message
         self.status = status
-        """The HTTP status, where there was one."""
+        """The HTTP status; None when there was no answer at all."""
 
 
 class ClusterUnavailable(ClusterError):
-    """Timeouts, broken connections, 5xx and 429."""
+    """Timeouts and broken connections (no status), 5xx, 408, 429, and a 401 that fresh credentials did not mend.
+
+    A status means that the API server answers: what is wrong may concern this object only.
+    """
 
     def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message, status)
@@ -53,138 +75,67 @@ class ClusterRefused(ClusterError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message, status)
 
+    @property
+    def reason(self) -> str:
+        """What the API server said, without the request that it refused."""
+        return self.message.partition(": ")[2] or self.message
+
 
 class Outdated(ClusterRefused):
-    """The object has another `status.claim` by now than the one that the write was decided from."""
+    """The object has another claim than the one on which the write was based: decide again."""
 
-    def __init__(self, message: str, current: Mapping[str, Any]) -> None:
-        super().__init__(message, 409)
+    def __init__(self, message: str, status: int, current: dict[str, Any]) -> None:
+        super().__init__(message, status)
         self.current = current
-        """The object as it is now."""
+        """The object as the API server has it now."""
 
 
 class LeaseLost(Exception):
     """The lease does not last as long as what was about to be done."""
 
 
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+class Client:
+    """A connection pool of its own: what waits for a connection here delays no other purpose."""
 
-
-def own_namespace() -> str:
-    """Give the namespace of this Pod; outside of one it is `default`, as for kubectl."""
-    try:
-        return NAMESPACE_FILE.read_text(encoding="utf-8").strip() or "default"
-    except OSError:
-        return "default"
-
-
-RELOAD_AFTER = 60.0
-"""Seconds after which a kubeconfig's token file or plugin is asked again; in a Pod the library does the same."""
-
-
-class NoAccess(Exception):
-    """Neither a usable kubeconfig nor a Pod's ServiceAccount was found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """One API server and the identity to use there."""
-
-    configuration: Any
-    """The library's Configuration; it reloads its token by itself."""
-    server: str
-    default_namespace: str
-
-    async def authorization(self) -> str | None:
-        """Give the Authorization header, with a token that is at most a minute old."""
-        header: str | None = await self.configuration.get_api_key_with_prefix("BearerToken")
-        return header
-
-
-async def find_access(kubeconfig: str | None = None) -> Access:
-    """Use the given kubeconfig, else $KUBECONFIG, else the Pod's ServiceAccount.
-
-    Raises:
-        NoAccess: nothing usable is there.
-    """
-    path = kubeconfig or os.environ.get("KUBECONFIG")
-    try:
-        return await _from_kubeconfig(path) if path else _from_pod()
-    except (
-        Exception
-    ) as problem:  # the library trips over a malformed file with whatever its code happens to meet
-        where = f"The kubeconfig {path}" if path else "The Pod's ServiceAccount"
-        raise NoAccess(f"{where} gives no access to Kubernetes: {problem}") from problem
-
-
-def _from_pod() -> Access:
-    configuration = Configuration()
-    config.load_incluster_config(client_configuration=configuration)
-    return Access(configuration, configuration.host, own_namespace())
-
-
-async def _from_kubeconfig(path: str) -> Access:
-    configuration = Configuration()
-    loader = await config.load_kube_config(
-        config_file=path, client_configuration=configuration, persist_config=False
-    )
-    configuration.refresh_api_key_hook = _reload_with(loader)
-    namespace = loader.current_context["context"].get("namespace") or "default"
-    return Access(configuration, configuration.host, namespace)
-
-
-def _reload_with(loader: Any) -> Callable[[Any], Awaitable[None]]:
-    """Read token files again and let exec plugins renew what expired: the library does it for Pods only."""
-    loaded_at = time.monotonic()
-
-    async def reload(configuration: Any) -> None:
-        nonlocal loaded_at
-        now = time.monotonic()
-        if now - loaded_at < RELOAD_AFTER:
-            return
-        loaded_at = now
-        await loader.load_and_set(configuration)
-
-    return reload
-
-
-TIMEOUT = 15.0
-"""Seconds for one request, from its token to the last byte of its answer."""
-CONNECTIONS = 20
-USER_AGENT = "milvus-rbac-operator"
-JSON = "application/json"
-JSON_PATCH = "application/json-patch+json"
-METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-"""The API server leaves everything but metadata out: a Secret's data never comes over the wire."""
-
-CallResult = Literal["ok", "absent", "refused", "unavailable"]
-Count = Callable[[str, CallResult], None]
-"""Told the method of each request and how it ended."""
-
-MESSAGE_LIMIT = 500
-_SUCCESS_ENDS, _ABSENT, _REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 300, 404, 408, 429, 500
-
-
-class Api:
-    """A connection pool to one API server."""
-
-    def __init__(self, access: Access, timeout: float = TIMEOUT, count: Count = lambda *_: None) -> None:
-        self._access = access
+    def __init__(
+        self,
+        access: Access,
+        connections: int = CONNECTIONS,
+        timeout: float = TIMEOUT,
+        count: Count = lambda *_: None,
+    ) -> None:
+        self.access = access
         self._count = count
         self._timeout = timeout
-        access.configuration.connection_pool_maxsize = CONNECTIONS
-        self._client = ApiClient(access.configuration)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={hdrs.USER_AGENT: USER_AGENT},
+            proxy=access.proxy,
+            read_bufsize=_READ_BUFFER,
+        )
 
     @classmethod
     async def connect(
         cls, kubeconfig: str | None = None, timeout: float = TIMEOUT, count: Count = lambda *_: None
     ) -> Self:
         """Find the API server (see find_access); the first request opens the first connection."""
-        return cls(await find_access(kubeconfig), timeout, count)
+        return cls(await find_access(kubeconfig), timeout=timeout, count=count)
+
+    @property
+    def closed(self) -> bool:
+        """Whether all connections are closed for good."""
+        return self._session.closed
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def request(
         self,
@@ -192,18 +143,21 @@ class Api:
         path: str,
         *,
         query: Mapping[str, str | int] | None = None,
-        body: Mapping[str, Any] | list[dict[str, Any]] | None = None,
+        body: Body | None = None,
         content_type: str = JSON,
         accept: str = JSON,
     ) -> dict[str, Any]:
-        """Send one request and give the answer's JSON.
+        """Send one request and return the answer's JSON.
 
         Raises:
-            ClusterUnavailable: no answer in time, a broken connection, 5xx or 429.
+            ClusterUnavailable: no answer in time, a broken connection, 5xx, 429, or credentials that are not accepted.
             ClusterRefused: any other answer that is not a success.
         """
+        url = self.access.server + path + (f"?{urlencode(query)}" if query else "")
+        headers: dict[str, str] = {hdrs.ACCEPT: accept, hdrs.CONTENT_TYPE: content_type}
+        data = None if body is None else json.dumps(body).encode()
         try:
-            answer = await self._request(method, path, query, body, content_type, accept)
+            answer = await self._read(f"{method} {path}", self.send(method, url, headers, data))
         except ClusterRefused as refusal:
             self._count(method, "absent" if refusal.status == _ABSENT else "refused")
             raise
@@ -213,37 +167,62 @@ class Api:
         self._count(method, "ok")
         return answer
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str | int] | None,
-        body: Mapping[str, Any] | list[dict[str, Any]] | None,
-        content_type: str,
-        accept: str,
-    ) -> dict[str, Any]:
-        url = self._access.server + path + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": USER_AGENT}
-        what = f"{method} {path}"
+    async def _read(self, what: str, sending: Any) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(self._timeout):
-                status, raw, retry_after = await self._send(method, url, headers, body)
+            async with asyncio.timeout(self._timeout), await sending as response:
+                raw = await response.read()
         except TimeoutError as problem:
             raise ClusterUnavailable(f"{what}: no answer within {self._timeout:g} s.") from problem
-        except (aiohttp.ClientError, OSError, ConfigException) as problem:
-            raise ClusterUnavailable(f"{what}: {problem or type(problem).__name__}") from problem
-        return _read_answer(what, status, raw, retry_after)
+        except (aiohttp.ClientError, OSError) as problem:
+            raise ClusterUnavailable(f"{what}: {explain(problem)}") from problem
+        return _read_answer(what, response.status, raw, response.headers.get(hdrs.RETRY_AFTER))
 
-    async def _send(
-        self, method: str, url: str, headers: dict[str, str], body: object
-    ) -> tuple[int, bytes, str | None]:
-        authorization = await self._access.authorization()
-        if authorization:
-            headers["authorization"] = authorization
-        answer = await self._client.call_api(
-            method, url, headers, body, _request_timeout=aiohttp.ClientTimeout(total=self._timeout)
-        )
-        return answer.status, await answer.read(), answer.getheader("Retry-After")
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes | None = None,
+        timeout: aiohttp.ClientTimeout = NO_TIMEOUT,
+    ) -> aiohttp.ClientResponse:
+        """Send one request with our credentials and return the response, whatever its status, with its body unread.
+
+        A refusal of the credentials (401: nothing was done) is answered once with fresh ones, a failed handshake
+        (nothing was sent) once with certificates that are newer, if there are any.
+        """
+
+        async def attempt(authorization: str | None, tls: SSLContext) -> aiohttp.ClientResponse:
+            return await self._session.request(
+                method,
+                url,
+                headers={**headers, hdrs.AUTHORIZATION: authorization} if authorization else headers,
+                data=data,
+                ssl=tls,
+                server_hostname=self.access.server_hostname,
+                allow_redirects=False,
+                timeout=timeout,
+            )
+
+        header, tls = await self.access.authorization(), self.access.tls()
+        try:
+            response = await attempt(header, tls)
+        except _TLS_ERRORS:
+            newer = await self.access.renew_tls(tls)
+            if newer is None:
+                raise
+            response = await attempt(header, newer)
+        if response.status != UNAUTHORIZED:
+            return response
+        response.release()
+        return await attempt(await self.access.renew(), self.access.tls())
+
+
+def explain(problem: Exception) -> str:
+    """Return what went wrong with a connection, in words that are the same each time."""
+    if isinstance(problem, aiohttp.ClientConnectorError):
+        why = problem.os_error.strerror or str(problem.os_error)
+        return f"no connection to {problem.host}:{problem.port}: {why}"
+    return str(problem) or type(problem).__name__
 
 
 def _read_answer(what: str, status: int, raw: bytes, retry_after: str | None) -> dict[str, Any]:
@@ -257,7 +236,7 @@ def _read_answer(what: str, status: int, raw: bytes, retry_after: str | None) ->
         return answer
     said = answer.get("message") if isinstance(answer, dict) else None
     message = f"{what}: {str(said or f'HTTP status {status}')[:MESSAGE_LIMIT]}"
-    if status in {_REQUEST_TIMEOUT, _TOO_MANY} or status >= _SERVER_ERROR:
+    if status in {UNAUTHORIZED, _REQUEST_TIMEOUT, _TOO_MANY} or status >= _SERVER_ERROR:
         raise ClusterUnavailable(message, status, _read_seconds(retry_after))
     raise ClusterRefused(message, status)
 

@@ -1,8 +1,8 @@
-"""Which of several operators may write: a coordination.k8s.io Lease, and the time it is still sure to be ours.
+"""Leader election: a coordination.k8s.io Lease says which of several operators may write, and for how long it is ours.
 
 Two operators are kept apart by time. Ours is measured from before the request that renewed the lease, so it ends before
 any other candidate can have waited long enough; a candidate's waiting begins when it last saw the record change, so no
-two clocks are ever compared. It knows nothing of what is written under the lease.
+two clocks are ever compared. What is written under the lease is not known here.
 """
 
 import asyncio
@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from milvus_rbac.kube.client import Api, ClusterError, ClusterRefused, LeaseLost
+from milvus_rbac.kube.client import Client, ClusterError, ClusterRefused, LeaseLost
 
 DURATION = 60.0
-"""Seconds for which a holder that is not heard of any more is believed to be alive."""
+"""Seconds for which a holder that has fallen silent is believed to be alive."""
 RENEW_EVERY = 10.0
 WATCH_EVERY = 5.0
 """How often a candidate looks whether the lease has become free."""
 RELEASE_TIMEOUT = 5.0
+LEASE_CONNECTIONS = 2
+"""In a pool of the Lease's own: hundreds of other requests must not delay its renewal."""
 
 _NOT_FOUND, _CONFLICT = 404, 409
 
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def now_with_suspend() -> float:
-    """Give seconds that also pass while the machine is suspended: a lease runs out over that, too."""
+    """Return seconds of a clock that also runs while the machine is suspended: a lease runs out meanwhile, too."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
@@ -45,7 +47,7 @@ class LeaseName:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What somebody wrote into the lease; a change of it is a sign of life."""
+    """What the holder wrote into the lease; a change of it is a sign of life."""
 
     holder: str
     renewed: str
@@ -54,11 +56,11 @@ class _Record:
 
 
 class Lease:
-    """One candidate. `run` competes and renews; the rest only asks how it stands."""
+    """One candidate. `run` competes and renews; the rest answers how it stands."""
 
     def __init__(
         self,
-        api: Api,
+        client: Client,
         name: LeaseName,
         identity: str,
         duration: float = DURATION,
@@ -71,7 +73,7 @@ class Lease:
         self.lost = asyncio.Event()
         """The opposite of `held`."""
         self.lost.set()
-        self._api = api
+        self._client = client
         self._name = name
         self._duration = duration
         self._clock = clock
@@ -80,23 +82,25 @@ class Lease:
         self._seen: _Record | None = None
         self._seen_at = 0.0
         self._trouble = ""
+        self._waits_for = ""
+        self._is_stopping = False
 
     @property
     def holder(self) -> str | None:
-        """Who has the lease, as far as is known; None when nobody has or it was not read yet."""
+        """Who has the lease, as far as is known; None when it is free or was not read yet."""
         return (self._seen.holder or None) if self._seen else None
 
     @property
     def trouble(self) -> str | None:
-        """Why the last attempt failed, for a message; None when the API server answered."""
+        """Why the last attempt failed; None when the API server answered."""
         return self._trouble or None
 
     def remaining(self) -> float:
-        """Give the seconds for which no other operator can have the lease; 0 when it is not ours."""
+        """Return the seconds for which no other operator can have the lease; 0 when it is not ours."""
         return max(0.0, self._held_until - self._clock())
 
     def require(self, seconds: float) -> None:
-        """Make sure that the lease outlasts something that takes so many seconds.
+        """Make sure that the lease outlasts a write that takes so many seconds.
 
         Raises:
             LeaseLost: it does not, or it is not ours.
@@ -106,7 +110,7 @@ class Lease:
             whose = (
                 f"{self.holder} has it"
                 if self.holder not in {None, self.identity}
-                else "nobody else is known"
+                else "no other holder is known"
             )
             raise LeaseLost(
                 f"The lease {self._name.namespace}/{self._name.name} is ours for {remaining:.0f} s more, "
@@ -142,20 +146,21 @@ class Lease:
         for _ in range(2):
             if not self._may_take():
                 self._held_until = 0.0
+                self._note_holder()
                 return
             try:
                 await self._write()
             except ClusterRefused as refusal:
                 if refusal.status not in {_CONFLICT, _NOT_FOUND}:
                     raise
-                # Somebody changed it, perhaps only an annotation, or our own write arrived without an answer.
+                # It has changed, perhaps only an annotation, or our own write arrived without an answer.
                 await self._read()
             else:
                 return
 
     async def _read(self) -> None:
         try:
-            self._remember(await self._api.request("GET", self._path()))
+            self._remember(await self._client.request("GET", self._path()))
         except ClusterRefused as refusal:
             if refusal.status != _NOT_FOUND:
                 raise
@@ -166,14 +171,15 @@ class Lease:
         asked_at = self._clock()
         wanted = self._renewed()
         if self._object is None:
-            answer = await self._api.request("POST", self._path(""), body=wanted)
+            answer = await self._client.request("POST", self._path(""), body=wanted)
         else:
-            answer = await self._api.request("PUT", self._path(), body=wanted)
+            answer = await self._client.request("PUT", self._path(), body=wanted)
         self._remember(answer)
         self._held_until = asked_at + self._duration
 
     async def _release(self) -> None:
         """Take our name out, if it is there; where that fails the lease runs out by itself."""
+        self._is_stopping = True
         self._held_until = 0.0
         self._settle()
         with contextlib.suppress(ClusterError, TimeoutError):
@@ -182,11 +188,11 @@ class Lease:
                 if self._object is None or self.holder != self.identity:
                     return
                 spec = {key: value for key, value in self._object["spec"].items() if key != "holderIdentity"}
-                await self._api.request("PUT", self._path(), body={**self._object, "spec": spec})
+                await self._client.request("PUT", self._path(), body={**self._object, "spec": spec})
                 logger.info("The lease %s/%s was given back.", self._name.namespace, self._name.name)
 
     def _may_take(self) -> bool:
-        """Say whether the lease is free, ours, or of a holder that was silent for as long as it promised to speak."""
+        """Return whether the lease is free, ours, or of a holder that was silent for longer than its lease lasts."""
         seen = self._seen
         if seen is None or seen.holder in {"", self.identity}:
             return True
@@ -199,9 +205,7 @@ class Lease:
         self._object = lease
 
     def _renewed(self) -> dict[str, Any]:
-        now = datetime.now(UTC).strftime(
-            "%Y-%m-%dT%H:%M:%S.%fZ"
-        )  # for people to read: nobody computes with it
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # for people: it is never compared
         found = self._object or {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -219,23 +223,32 @@ class Lease:
         return {**found, "spec": spec}
 
     def _settle(self) -> None:
-        """Let those who wait know what the clock says."""
+        """Set the events to what the clock says."""
         if self.remaining() > 0:
             if not self.held.is_set():
                 logger.info("The lease is ours (%s).", self.identity)
+            self._waits_for = ""
             self.lost.clear()
             self.held.set()
         else:
-            if self.held.is_set():
+            if self.held.is_set() and not self._is_stopping:
                 logger.warning("The lease is ours no more.")
             self.held.clear()
             self.lost.set()
 
     def _pause(self) -> float:
-        """Give the time to the next attempt; a holder wakes up when its time is over even if that is sooner."""
+        """Return the time to the next attempt; a holder wakes up when its time is over even if that is sooner."""
         if self.held.is_set():
             return min(RENEW_EVERY, self._duration / 6, max(0.1, self.remaining()))
         return min(WATCH_EVERY, self._duration / 12)
+
+    def _note_holder(self) -> None:
+        """Log for whom we wait, once for each holder."""
+        holder = self.holder or ""
+        if holder != self._waits_for:
+            name = f"{self._name.namespace}/{self._name.name}"
+            logger.info("Another operator has the lease %s: %s. Waiting for it.", name, holder)
+        self._waits_for = holder
 
     def _note_trouble(self, trouble: str) -> None:
         if trouble and not self._trouble:

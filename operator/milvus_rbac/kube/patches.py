@@ -12,21 +12,20 @@ Operations = list[dict[str, Any]]
 """Of one JSON Patch; none means that there is nothing to write."""
 
 
-def replace_status(
-    body: Mapping[str, Any], status: Mapping[str, Any], own_condition_types: Collection[str]
-) -> Operations:
-    """Replace the status, with the conditions of others kept, as long as they are as the body shows them."""
-    before = (body.get("status") or {}).get("conditions")
-    foreign = [condition for condition in before or () if condition["type"] not in own_condition_types]
-    own = list(status.get("conditions") or ())
-    conditions = sorted(own + foreign, key=lambda condition: str(condition["type"]))
-    wanted = {**status, "conditions": conditions} if conditions else dict(status)
-    if body.get("status") == wanted:
-        return []
-    guards = [_same(body, "uid")]
-    if "status" in body:  # `null` also passes for a missing member, but not below a missing parent
-        guards.append({"op": "test", "path": "/status/conditions", "value": before})
-    return [*guards, {"op": "add", "path": "/status", "value": wanted}]
+def claim_of(body: Mapping[str, Any]) -> Any:
+    """Return the claim in an object's status; None without one."""
+    return (body.get("status") or {}).get("claim")
+
+
+def _same_status(body: Mapping[str, Any]) -> Operations:
+    """Test what others may have written meanwhile; `null` passes for a missing member, but not below a missing one."""
+    if body.get("status") is None:
+        return [{"op": "test", "path": "/status", "value": None}]
+    conditions = body["status"].get("conditions")
+    return [
+        {"op": "test", "path": "/status/conditions", "value": conditions},
+        {"op": "test", "path": "/status/claim", "value": claim_of(body)},
+    ]
 
 
 def change_status(
@@ -41,14 +40,11 @@ def change_status(
     before = (status or {}).get("conditions")
     foreign = [one for one in before or () if one["type"] not in own_condition_types]
     merged = sorted([*conditions, *foreign], key=lambda one: str(one["type"]))
-    guard = _same(body, "uid")
+    guards = [_same(body, "uid"), *_same_status(body)]
     if status is None:
-        return [guard, {"op": "add", "path": "/status", "value": {**changed, "conditions": merged}}]
+        return [*guards, {"op": "add", "path": "/status", "value": {**changed, "conditions": merged}}]
     return [
-        guard,
-        # `null` also passes for a missing member, but not below a missing parent.
-        {"op": "test", "path": "/status/conditions", "value": before},
-        {"op": "test", "path": "/status/claim", "value": status.get("claim")},
+        *guards,
         *({"op": "add", "path": f"/status/{key}", "value": value} for key, value in changed.items()),
         *({"op": "remove", "path": f"/status/{key}"} for key in removed),
         {"op": "add", "path": "/status/conditions", "value": merged},

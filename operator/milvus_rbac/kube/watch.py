@@ -1,130 +1,143 @@
-"""The HTTP session that the watches use: same API server and identity as ours, and Secrets without their data.
+"""Kopf's watches of our kinds and of Secrets, and all that tames Kopf.
 
-It is an aiohttp session and nothing more; who watches what with it is not known here.
+Kopf lists, watches and reconnects. It decides and writes nothing, it gets Secrets without their data, and no answer of
+the API server ends the process: Kopf gives up when its credentials are refused once, when a namespace can't be read
+for some minutes, when a kind is gone, and at errors in a watch. So it reads through `_Session`, which answers for the
+API server in these cases.
 """
 
-import json
-import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import kopf
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
-from kubernetes.aio.client.rest import RESTClientObject
+from aiohttp import hdrs
 
-from milvus_rbac.kube.client import METADATA_LIST, USER_AGENT, Access, find_access
+from milvus_rbac.kube.access import Access
+from milvus_rbac.kube.client import JSON, METADATA_LIST, UNAUTHORIZED, USER_AGENT, Client, explain
 from milvus_rbac.kube.resources import GROUP_VERSION
+from milvus_rbac.kube.watch_stream import RELIST, Seen, pass_on
 
-CONNECTIONS = 40
-"""More than there are watches (kinds times namespaces); without a limit a burst opens thousands."""
 METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+QUIET = 10.0
+"""Seconds between two attempts to watch what can't be read."""
+BACKOFFS = (1, 2, 4, 8, 15)
+"""Seconds between attempts while the API server fails; the last one is repeated for as long as it takes."""
+NO_LIMIT = 0
+"""A watch needs a connection for itself, and Kopf asks for nothing else: there are as many as kinds times namespaces."""
+ANY_VERSION = "0"
+"""A watch from here begins with all objects that there are."""
 
-_NO_ITEMS = b'"items":null'
-_OK = 200
+_OK, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _ERRORS, _SERVER_ERRORS = 200, 403, 404, 429, 400, 500
+_CLOSED_TLS = "[SSL: APPLICATION_DATA_AFTER_CLOSE_NOTIFY]"
+"""Kopf takes this for the end of its credentials."""
 
 OnEvent = Callable[[str | None, Mapping[str, Any]], None]
 """Called with an event's type (None for what a LIST returned) and the object."""
 
-Middleware = Callable[[ClientRequest, ClientHandlerType], Awaitable[ClientResponse]]
+logger = logging.getLogger(__name__)
 
 
-class OpenSession(NamedTuple):
-    """What a watcher needs; whoever opened the session closes it."""
+class Watch:
+    """All watches of this process, on a connection pool of their own."""
 
-    session: aiohttp.ClientSession
-    server: str
-    default_namespace: str
+    def __init__(
+        self,
+        access: Access,
+        plurals: Iterable[str],
+        namespaces: Sequence[str] | None,
+        on_resource: OnEvent,
+        on_secret: OnEvent,
+        seen: Seen = lambda _: False,
+    ) -> None:
+        """Prepare the watches.
 
+        Args:
+            access: the API server.
+            plurals: the kinds of ours that are watched.
+            namespaces: where; None is everywhere.
+            on_resource: called with each event of these kinds that is no echo.
+            on_secret: called with each event of a Secret, without its data.
+            seen: whether a resourceVersion of ours is known already; such events are echoes, and dropped unread.
+        """
+        self._namespaces = namespaces
+        self._session = _Session(Client(access, NO_LIMIT), seen)
+        self._registry = _build_registry(self._session, access, plurals, on_resource, on_secret)
 
-async def open_session(kubeconfig: str | None = None) -> OpenSession:
-    """Find the API server as Cluster.connect does and open a session to it.
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """The namespaces that can't be watched now, and why: their Role is gone, perhaps with them."""
+        return MappingProxyType({where.namespace: why for where, why in self._session.unreadable.items()})
 
-    Raises:
-        NoAccess: neither a usable kubeconfig nor a ServiceAccount is there.
-    """
-    access = await find_access(kubeconfig)
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=_ssl_context(access)),
-        middlewares=(_authorize_with(access), read_secrets_without_data),
-        headers={hdrs.USER_AGENT: USER_AGENT},
-        proxy=access.configuration.proxy,
-        trust_env=True,
-    )
-    return OpenSession(session, access.server, access.default_namespace)
+    async def run(self, identity: str, ready: asyncio.Event, stop: asyncio.Event) -> None:
+        """Watch until stopped.
 
-
-def _ssl_context(access: Access) -> ssl.SSLContext:
-    """Let the library turn CA, client certificate and switches of the kubeconfig into TLS settings."""
-    context: ssl.SSLContext = RESTClientObject(access.configuration).ssl_context
-    return context
-
-
-def _authorize_with(access: Access) -> Middleware:
-    async def authorize(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        header = await access.authorization()
-        if header:
-            request.headers[hdrs.AUTHORIZATION] = header
-        if access.configuration.tls_server_name:
-            request.server_hostname = access.configuration.tls_server_name
-        return await handler(request)
-
-    return authorize
-
-
-async def read_secrets_without_data(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Ask for metadata only wherever Secrets are listed or watched.
-
-    An empty list of metadata comes as `"items": null`, over which a watcher stumbles: it is answered as an empty list.
-    """
-    if request.method != hdrs.METH_GET or not request.url.path.endswith("/secrets"):
-        return await handler(request)
-    if request.url.query.get("watch") in {"true", "1"}:
-        request.headers[hdrs.ACCEPT] = METADATA_WATCH
-        return await handler(request)
-    request.headers[hdrs.ACCEPT] = METADATA_LIST
-    response = await handler(request)
-    if response.status == _OK:
-        raw = await response.read()
-        if _NO_ITEMS in raw:
-            response._body = _with_items(raw)  # noqa: SLF001 -- aiohttp has no other way to change an answer
-    return response
+        Args:
+            identity: who we are, for Kopf's logs; without one Kopf asks the name server, and blocks for seconds.
+            ready: set by Kopf as soon as the watches are started.
+            stop: ends the watches.
+        """
+        as_identity: Any = identity  # a str with a type that Kopf does not export
+        try:
+            await kopf.operator(
+                registry=self._registry,
+                settings=build_settings(clusterwide=self._namespaces is None),
+                clusterwide=self._namespaces is None,
+                namespaces=self._namespaces or (),
+                identity=as_identity,
+                ready_flag=ready,
+                stop_flag=stop,
+            )
+        finally:
+            await self._session.close()
 
 
-def _with_items(raw: bytes) -> bytes:
-    answer = json.loads(raw)
-    if answer.get("items") is None:
-        answer["items"] = []
-    return json.dumps(answer).encode()
+# --- what Kopf is set up with
 
 
 class NullDiffBase(kopf.DiffBaseStorage):
     """Remembers nothing: without it Kopf would write an annotation to every object that it handles."""
 
     def build(self, **_: Any) -> Any:
-        """Find nothing worth comparing."""
+        """Return nothing worth comparing."""
         return {}
 
     def fetch(self, **_: Any) -> Any:
-        """Remember nothing."""
+        """Return nothing: nothing was stored."""
         return {}
 
     def store(self, **_: Any) -> None:
         """Write nothing."""
 
 
-def build_registry(
-    session: OpenSession, plurals: Iterable[str], on_resource: OnEvent, on_secret: OnEvent
+class _Backoffs:
+    """Never exhausted: Kopf would end the process. It writes nothing that could wait for ever for this."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain(BACKOFFS, itertools.repeat(BACKOFFS[-1]))
+
+
+def _build_registry(
+    session: "_Session",
+    access: Access,
+    plurals: Iterable[str],
+    on_resource: OnEvent,
+    on_secret: OnEvent,
 ) -> kopf.OperatorRegistry:
     """Register the handlers: login, the kinds with these plurals, the metadata of Secrets."""
     registry = kopf.OperatorRegistry()
+    as_session: Any = session
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         return kopf.AiohttpSession(
-            aiohttp_session=session.session,
-            server=session.server,
-            default_namespace=session.default_namespace,
+            aiohttp_session=as_session, server=access.server, default_namespace=access.default_namespace
         )
 
     def passing(on_event: OnEvent) -> Callable[..., Awaitable[None]]:
@@ -156,7 +169,226 @@ def build_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
-    # About five minutes: an API server that is being upgraded is no reason to be restarted.
-    settings.networking.error_backoffs = [1, 2, 4, 8] + [15] * 20
+    settings.networking.error_backoffs = _Backoffs()
     settings.process.ultimate_exiting_timeout = 25
     return settings
+
+
+# --- what Kopf reads through
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What one request of Kopf is about."""
+
+    plural: str
+    namespace: str
+    """Empty for all namespaces."""
+    is_ours: bool
+    is_watch: bool
+
+    @classmethod
+    def of(cls, url: str) -> Self | None:
+        """Read a URL; None when it is no list or watch."""
+        parts = urlsplit(url)
+        match parts.path.strip("/").split("/"):
+            case ["api", _, *rest]:
+                is_ours = False
+            case ["apis", group, version, *rest]:
+                is_ours = f"{group}/{version}" == GROUP_VERSION
+            case _:
+                return None
+        match rest:
+            case ["namespaces", namespace, plural]:
+                pass
+            case [plural]:
+                namespace = ""
+            case _:
+                return None
+        return cls(plural, namespace, is_ours, "true" in parse_qs(parts.query).get("watch", ()))
+
+    @property
+    def accept(self) -> str:
+        """The form of the answer: Secrets come as metadata only."""
+        if self.plural != "secrets":
+            return JSON
+        return METADATA_WATCH if self.is_watch else METADATA_LIST
+
+    @property
+    def where(self) -> str:
+        """What is logged."""
+        return f"{self.plural} in {self.namespace}" if self.namespace else self.plural
+
+
+class _Session:
+    """What Kopf takes for its aiohttp session: the same API server, with answers that Kopf survives."""
+
+    def __init__(self, client: Client, seen: Seen) -> None:
+        self.headers = {hdrs.USER_AGENT: USER_AGENT}
+        self.unreadable: dict[_Target, str] = {}
+        self._client = client
+        self._seen = seen
+        self._failures: dict[_Target, int] = {}
+
+    @property
+    def closed(self) -> bool:
+        """Whether Kopf has ended."""
+        return self._client.closed
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: aiohttp.ClientTimeout,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> "aiohttp.ClientResponse | _Answer":
+        """Send a request of Kopf, which only reads."""
+        if json is not None or headers:
+            raise NotImplementedError("Kopf has nothing to write")
+        target = _Target.of(url)
+        accept = target.accept if target else JSON
+        try:
+            response = await self._client.send(method, url, {hdrs.ACCEPT: accept}, timeout=timeout)
+        except aiohttp.ClientConnectionError as problem:
+            why = explain(problem).replace(_CLOSED_TLS, "TLS was closed")
+            raise aiohttp.ClientConnectionError(why) from problem
+        if response.status == UNAUTHORIZED:
+            response.release()
+            raise aiohttp.ClientConnectionError("the API server does not accept our credentials")
+        if target is None:
+            return response
+        return await (self._good if response.status == _OK else self._bad)(target, response)
+
+    async def _good(self, target: _Target, response: aiohttp.ClientResponse) -> "_Answer":
+        self._note_readable(target)
+        if not target.is_watch:
+            answer = await response.json()
+            if answer.get("items") is None:  # an empty list of metadata, over which Kopf would stumble
+                answer["items"] = []
+            return _Answer(answer)
+        chunks = response.content.iter_chunked(2**20)
+        seen = self._seen if target.is_ours else None
+
+        def forget_failures() -> None:
+            self._failures.pop(_place(target), None)
+
+        lines = pass_on(chunks, seen, forget_failures, lambda: self._pause(target))
+        return _Answer(lines=lines, response=response)
+
+    async def _bad(
+        self, target: _Target, response: aiohttp.ClientResponse
+    ) -> "aiohttp.ClientResponse | _Answer":
+        status = response.status
+        if status == _TOO_MANY or status >= _SERVER_ERRORS:
+            return response  # Kopf tries again by itself
+        is_definition = target.plural == "customresourcedefinitions"
+        if status == _FORBIDDEN and not target.namespace and not is_definition:
+            return response
+        why = await _read_reason(response)
+        if status not in {_FORBIDDEN, _NOT_FOUND}:
+            logger.warning("The %s can't be listed or watched (%d): %s", target.where, status, why)
+            await self._pause(target)
+            return _Answer.relist(target)
+        if status == _FORBIDDEN and target.namespace:
+            self._note_unreadable(target, why)
+        if target.is_watch:
+            await asyncio.sleep(QUIET)
+        return _Answer.nothing()
+
+    async def _pause(self, target: _Target) -> None:
+        place = _place(target)
+        failures = self._failures.get(place, 0)
+        self._failures[place] = failures + 1
+        await asyncio.sleep(BACKOFFS[min(failures, len(BACKOFFS) - 1)])
+
+    def _note_unreadable(self, target: _Target, why: str) -> None:
+        place = _place(target)
+        if place not in self.unreadable:
+            logger.warning("The %s can't be watched any more; others are: %s", target.where, why)
+        self.unreadable[place] = why
+
+    def _note_readable(self, target: _Target) -> None:
+        if self.unreadable.pop(_place(target), None) is not None:
+            logger.info("The %s can be watched again.", target.where)
+
+
+def _place(target: _Target) -> _Target:
+    """Return the same for list and watch."""
+    return _Target(target.plural, target.namespace, target.is_ours, is_watch=False)
+
+
+async def _read_reason(response: aiohttp.ClientResponse) -> str:
+    try:
+        answer = await response.json(content_type=None)
+    except ValueError:
+        answer = None
+    said = answer.get("message") if isinstance(answer, dict) else None
+    return str(said or f"HTTP status {response.status}")
+
+
+class _Answer:
+    """What Kopf uses of a response, with a body of ours."""
+
+    status = _OK
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(
+        self,
+        body: Mapping[str, Any] | None = None,
+        lines: AsyncIterator[bytes] | None = None,
+        response: aiohttp.ClientResponse | None = None,
+    ) -> None:
+        self._body = body
+        self._lines = lines
+        self._response = response
+
+    @classmethod
+    def nothing(cls) -> Self:
+        """Return an empty list, or a watch in which nothing happens."""
+        return cls({"items": [], "metadata": {"resourceVersion": ANY_VERSION}}, _lines())
+
+    @classmethod
+    def relist(cls, target: _Target) -> Self:
+        """Have everything listed anew.
+
+        Raises:
+            ClientPayloadError: as if the answer to a list had been broken off.
+        """
+        if not target.is_watch:
+            raise aiohttp.ClientPayloadError("the list can't be continued")
+        return cls(lines=_lines(RELIST))
+
+    async def json(self) -> Any:
+        """Return the body of a list."""
+        return self._body
+
+    @property
+    def content(self) -> Self:
+        """The body of a watch."""
+        return self
+
+    def iter_chunked(self, _: int) -> AsyncIterator[bytes]:
+        """Return the lines of a watch as they come."""
+        return self._lines or _lines()
+
+    def close(self) -> None:
+        """Break the watch off."""
+        if self._response is not None:
+            self._response.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+
+async def _lines(*lines: bytes) -> AsyncIterator[bytes]:
+    for line in lines:
+        yield line + b"\n"
