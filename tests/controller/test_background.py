@@ -1,0 +1,75 @@
+"""A request that takes long is left behind: the turn goes on, and its claim comes again when it has ended."""
+
+import asyncio
+
+from milvus_rbac.controller.background import MOST_REQUESTS_OF_A_NAMESPACE, STALL, Background, Slots
+from milvus_rbac.controller.workqueue import Item, Workqueue
+
+
+async def answer(value: int, after: asyncio.Event | None = None) -> int:
+    if after is not None:
+        await after.wait()
+    return value
+
+
+async def failing() -> int:
+    raise ValueError("no")
+
+
+async def test_what_has_ended_is_returned_and_what_has_not_is_left_behind() -> None:
+    queue, release = Workqueue(), asyncio.Event()
+    background = Background(queue)
+    results = await background.gather(
+        {
+            "quick": (Item("quick", "ns"), answer(1)),
+            "late": (Item("late", "ns"), answer(2, release)),
+            "bad": (Item("bad", "ns"), failing()),
+        }
+    )
+    assert results["quick"] == 1
+    assert isinstance(results["bad"], ValueError)
+    assert "late" not in results
+    queue.add(Item("late", "ns"))
+    assert queue.take() == [], "it is held while its request is under way"
+    release.set()
+    async with asyncio.timeout(5):
+        while not len(queue):
+            await queue.wake.wait()
+    assert queue.take() == ["late"]
+
+
+async def test_a_burst_is_waited_for_as_long_as_something_ends() -> None:
+    slots, background = Slots(), Background(Workqueue())
+    ended: list[int] = []
+
+    async def one(number: int) -> int:
+        async with slots.of("ns"):
+            await asyncio.sleep(STALL / 10)
+            ended.append(number)
+        return number
+
+    burst = 15 * MOST_REQUESTS_OF_A_NAMESPACE
+    results = await background.gather({str(n): (Item(str(n), "ns"), one(n)) for n in range(burst)})
+    assert len(results) == burst, "it took longer than a stall, but never stalled"
+
+
+async def test_a_slow_namespace_leaves_room_for_another() -> None:
+    slots, hold = Slots(), asyncio.Event()
+
+    async def slow() -> None:
+        async with slots.of("slow"):
+            await hold.wait()
+
+    tasks = [asyncio.create_task(slow()) for _ in range(100)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1), slots.of("quick"):
+        pass
+    hold.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_what_is_left_behind_ends_with_the_connection() -> None:
+    background, never = Background(Workqueue()), asyncio.Event()
+    await background.gather({"late": (Item("late", "ns"), answer(1, never))})
+    async with asyncio.timeout(1):
+        await background.close()

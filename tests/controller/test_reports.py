@@ -1,0 +1,85 @@
+"""What resources are told: nothing of a wait that has just begun, and where they stand when no connection serves them."""
+
+import asyncio
+import time
+
+from milvus_rbac.controller.reconciler import State
+from milvus_rbac.controller.status_writer import PATIENCE
+from milvus_rbac.controller.turn import PROGRESS
+from milvus_rbac.controller.unserved import Unserved
+from support.controller_bed import HOME, controller_bed
+
+
+async def test_a_wait_is_reported_only_when_it_lasts() -> None:
+    async with controller_bed() as bed:
+        bed.connect()
+        await bed.wait_ready("milvusconnections", "prod")
+        began = time.monotonic()
+        bed.user("app", roles=["late"])
+        await bed.wait(lambda: bed.reason("milvususers", "app") == "WaitingForRole", "the wait is reported")
+        assert time.monotonic() - began >= PATIENCE - 0.1
+        bed.user("quick", roles=["soon"])
+        await asyncio.sleep(PATIENCE / 6)
+        bed.role("soon", [])
+        await bed.wait_ready("milvususers", "quick")
+        statuses = [one for one in bed.kube.log if one.endswith("milvususers/quick/status")]
+        assert len(statuses) == 1, "it has never been told of its short wait"
+
+
+async def test_a_resource_that_no_connection_serves_says_why() -> None:
+    async with controller_bed() as bed:
+        assert isinstance(bed.manager.unserved, Unserved)
+        bed.user("early")
+        bed.user("foreign", "elsewhere")
+        bed.user("lost", connectionRef=None)
+        reasons = {
+            ("early", HOME): "WaitingForConnection",
+            ("foreign", "elsewhere"): "NotPermitted",
+            ("lost", HOME): "NoDefaultConnection",
+        }
+        for (name, namespace), reason in reasons.items():
+            await bed.wait(
+                lambda name=name, namespace=namespace, reason=reason: (  # type: ignore[misc]  # bound now
+                    bed.reason("milvususers", name, namespace) == reason
+                ),
+                f"{name} says {reason}",
+            )
+        bed.connect()
+        await bed.wait_ready("milvususers", "early")
+
+
+async def test_a_reconciler_says_what_it_does_with_its_connection() -> None:
+    async with controller_bed() as bed:
+        bed.connect()
+        bed.user("app")
+        await bed.wait_ready("milvususers", "app")
+        (reconciler,) = bed.manager.reconcilers.values()
+        assert reconciler.state is State.SERVING
+        await bed.double.stop()
+        bed.kube.annotate("milvusconnections", HOME, "prod", **{"rbac.milvus.io/reconcile-at": "now"})
+        await bed.wait(lambda: reconciler.state is State.PROBING, "it probes")
+        await bed.double.start()
+        await bed.wait(lambda: reconciler.state is State.SERVING, "it serves again")
+        bed.kube.apply(
+            "milvusconnections",
+            HOME,
+            "prod",
+            {"spec": {**bed.spec("milvusconnections", "prod"), "suspend": True}},
+        )
+        await bed.wait(lambda: reconciler.state is State.REFUSED, "it is suspended")
+        bed.kube.delete("milvusconnections", HOME, "prod")
+        await bed.wait(lambda: reconciler.state is State.LEAVING, "it is being deleted")
+
+
+async def test_a_big_role_says_how_far_it_is() -> None:
+    async with controller_bed() as bed:
+        bed.double.faults.add(None, "OperatePrivilegeV2", times=1_000_000, delay=0.01)
+        bed.connect()
+        rows = [
+            {"privileges": ["Query", "Search"], "collections": [f"c{row}_{number}" for number in range(250)]}
+            for row in range(6)
+        ]
+        bed.role("heavy", rows)
+        await bed.wait(lambda: bed.reason("milvusroles", "heavy") == "Pending", "it says so", PROGRESS + 10)
+        assert "of 3001 changes" in bed.condition("milvusroles", "heavy")["message"]
+        await bed.wait_ready("milvusroles", "heavy", seconds=90)
