@@ -152,7 +152,31 @@ async def test_an_account_that_may_not_look_an_alias_up_is_no_trouble_for_the_ot
     assert found.known == {("default", "orders"): None}
 
 
-async def test_aliases_are_remembered_until_something_is_granted_there(serve: Serve) -> None:
+async def test_an_alias_that_is_moved_is_followed_at_once(serve: Serve) -> None:
+    double, milvus = await serve("3.0")
+    with_alias(double)
+    place = ("default", "orders")
+    assert (await milvus.resolve([place])).known == {place: "orders_7"}
+    collections = double.core.store.databases["default"]
+    collections["orders_7"], collections["orders_8"] = Collection(), Collection({"orders"})
+    assert (await milvus.resolve([place])).known == {place: "orders_8"}
+
+
+async def test_more_aliases_than_can_be_asked_about_are_asked_about_in_turns(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aliases, "MOST", 2)
+    double, milvus = await serve("3.0")
+    names = [f"a{number}" for number in range(5)]
+    double.core.store.databases["default"]["orders_7"] = Collection(set(names))
+    places = [("default", name) for name in names]
+    assert [len((await milvus.resolve(places)).known) for _ in range(4)] == [2, 4, 5, 5]
+    double.core.store.databases["default"] = {"orders_8": Collection(set(names))}
+    moved = [list((await milvus.resolve(places)).known.values()).count("orders_8") for _ in range(3)]
+    assert moved == [2, 4, 5]
+
+
+async def test_what_is_no_alias_is_remembered_until_something_is_granted_there(serve: Serve) -> None:
     double, milvus = await serve("3.0")
     places = [("default", "orders"), ("default", "others")]
     assert (await milvus.resolve(places)).known == {}
