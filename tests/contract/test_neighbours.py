@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -26,8 +27,11 @@ from milvus_rbac.domain.state import PasswordVerdict, Scope
 from milvus_rbac.milvus import aliases
 from milvus_rbac.milvus.aliases import may_be_alias
 from milvus_rbac.milvus.errors import InternalError, Refused
+from milvus_rbac.milvus.logins import judge
 from milvus_rbac.milvus.port import Milvus
 from support.double import Double, ServerSettings
+from support.double.bulk import HASH
+from support.double.bulk import PASSWORD as HASHED
 from support.double.faults import Trouble
 from support.double.store import Collection
 from testbed.milvus import MilvusFacts
@@ -248,6 +252,20 @@ async def test_a_hash_that_takes_days_to_try_is_not_tried(serve: Serve) -> None:
     seen = await milvus.observe(Scope(logins={"ann": ""}), texts)
     assert seen.users["ann"].password is PasswordVerdict.UNKNOWN
     assert time.monotonic() - began < 5
+
+
+async def test_passwords_are_judged_while_host_names_can_not_be_resolved() -> None:
+    """Each of those holds a thread of the event loop for a while."""
+    resolved = threading.Event()
+    loop = asyncio.get_running_loop()
+    held = [loop.run_in_executor(None, resolved.wait) for _ in range(64)]
+    try:
+        wanted = password_texts({"ann": HASHED}).wanted
+        verdicts = await asyncio.wait_for(judge({"ann": HASH}, wanted, {"ann": ""}), 5)
+    finally:
+        resolved.set()
+        await asyncio.wait(held)
+    assert verdicts == {"ann": PasswordVerdict.IN_FORCE}
 
 
 async def test_an_own_role_that_can_not_be_read_does_not_keep_the_account_from_working(
