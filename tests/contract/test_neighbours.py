@@ -1,4 +1,4 @@
-"""Trouble with one name, or one server, is nobody else's."""
+"""Trouble with one name, or one server, does not touch the others."""
 
 import asyncio
 import base64
@@ -135,7 +135,7 @@ async def test_names_that_are_no_alias_or_are_refused_do_not_hide_the_others(
     assert double.faults.count("DescribeAlias") == 4
 
 
-async def test_an_answer_that_nobody_heard_of_concerns_one_alias(serve: Serve) -> None:
+async def test_an_unintelligible_answer_concerns_one_alias(serve: Serve) -> None:
     double, milvus = await serve("3.0")
     with_alias(double)
     double.faults.add(Trouble.UNHEARD_OF, "DescribeAlias", about="others")
