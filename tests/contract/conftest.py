@@ -1,4 +1,4 @@
-"""The port with a real Milvus behind it."""
+"""Clients for the contract tests, and what is printed at their end."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -37,13 +37,13 @@ async def connect() -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
-def door(connect: Connect, milvus: MilvusFacts) -> Milvus:
+def client(connect: Connect, milvus: MilvusFacts) -> Milvus:
     """The shared Milvus, as root."""
     return connect(milvus.uri)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says how much of the recordings was replayed."""
+    """Prints how much of the recordings was replayed."""
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for report in terminalreporter.stats.get("passed", ()):
         for name, value in getattr(report, "user_properties", ()):

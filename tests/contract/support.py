@@ -41,10 +41,10 @@ async def look(
 
 
 def on_collection(privilege: str, collection: str = "*", database: str = "default") -> Grant:
-    """Say a grant on a collection."""
+    """Return a grant on a collection."""
     return Grant("Collection", privilege, database, collection)
 
 
 def on_everything(privilege: str, database: str = "*", object_type: str = "Global") -> Grant:
-    """Say a grant that names no collection."""
+    """Return a grant that names no collection."""
     return Grant(object_type, privilege, database, "*")

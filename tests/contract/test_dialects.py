@@ -74,8 +74,8 @@ async def serve(connect: Connect) -> AsyncIterator[Serve]:
 async def test_what_a_server_can_is_found_by_asking(
     serve: Serve, dress: str, dialect: str, boundaries: bool, rename: Level | None
 ) -> None:
-    _, door = await serve(dress)
-    found = await door.probe()
+    _, client = await serve(dress)
+    found = await client.probe()
     assert (found.dialect, found.databases_are_boundaries, found.authorization) == (dialect, boundaries, True)
     assert found.levels.get("RenameCollection") is rename
     assert found.root_password_is_default
@@ -84,20 +84,20 @@ async def test_what_a_server_can_is_found_by_asking(
 
 @pytest.mark.parametrize("dress", DRESSES)
 async def test_everything_that_is_written_is_read_back(serve: Serve, dress: str) -> None:
-    double, door = await serve(dress)
-    await door.probe()
+    double, client = await serve(dress)
+    await client.probe()
     grants = [on_collection("Search", "orders", "default"), on_everything("CreateDatabase")]
     if dress != "2.3":
         grants.append(Grant("Global", "CollectionReadOnly", "default", "orders"))
-    await do(door, CreateRole("reader"), *(GrantPrivilege("reader", grant) for grant in grants))
-    await do(door, CreateUser("ann"), BindRole("ann", "reader"), texts=password_texts({"ann": PASSWORD}))
+    await do(client, CreateRole("reader"), *(GrantPrivilege("reader", grant) for grant in grants))
+    await do(client, CreateUser("ann"), BindRole("ann", "reader"), texts=password_texts({"ann": PASSWORD}))
     roles = {"reader": frozenset[str](), **{f"r{number}": frozenset[str]() for number in range(5)}}
-    seen = await door.observe(Scope(roles, {"ann": ""}), password_texts({"ann": PASSWORD}))
+    seen = await client.observe(Scope(roles, {"ann": ""}), password_texts({"ann": PASSWORD}))
     assert seen.roles["reader"].grants == frozenset(grants)
     assert (seen.users["ann"].roles, seen.users["ann"].password) == ({"reader"}, PasswordVerdict.IN_FORCE)
     assert {"admin", "public", "reader"} <= seen.roles.keys()
-    await do(door, *(RevokePrivilege("reader", grant) for grant in grants), DropRole("reader"))
-    await do(door, DropUser("ann", frozenset()))
+    await do(client, *(RevokePrivilege("reader", grant) for grant in grants), DropRole("reader"))
+    await do(client, DropUser("ann", frozenset()))
     assert (set(double.core.store.roles), set(double.core.store.users)) == ({"admin", "public"}, {"root"})
     assert double.core.store.held("reader") == {}
 
@@ -105,32 +105,32 @@ async def test_everything_that_is_written_is_read_back(serve: Serve, dress: str)
 @pytest.mark.parametrize("dress", DRESSES)
 async def test_every_privilege_of_a_version_can_be_granted_and_no_later_one(serve: Serve, dress: str) -> None:
     """The catalogue and the double list privileges each for itself."""
-    _, door = await serve(dress)
-    await door.probe()
-    await do(door, CreateRole("r"))
+    _, client = await serve(dress)
+    await client.probe()
+    await do(client, CreateRole("r"))
     line = tuple(int(part) for part in dress.split("."))
     for row in CATALOGUE:
         grant = Grant(row.object_type, row.name, "default" if row.everything else "*", "*")
         if row.since[:2] <= line:
-            await do(door, GrantPrivilege("r", grant))
+            await do(client, GrantPrivilege("r", grant))
         else:
             with pytest.raises(Refused) as refused:
-                await do(door, GrantPrivilege("r", grant))
+                await do(client, GrantPrivilege("r", grant))
             assert refused.value.refusal.reason is Reason.UNSUPPORTED_BY_SERVER, row.name
 
 
 @pytest.mark.parametrize("dress", GROUPS)
 async def test_one_call_reads_a_whole_server(serve: Serve, dress: str) -> None:
-    double, door = await serve(dress)
-    await door.probe()
+    double, client = await serve(dress)
+    await client.probe()
     names = [f"u{number}" for number in range(20)]
     texts = password_texts(dict.fromkeys(names, PASSWORD))
-    await do(door, *(CreateRole(f"r{number}") for number in range(5)), texts=texts)
-    await do(door, *(CreateUser(name) for name in names), texts=texts)
+    await do(client, *(CreateRole(f"r{number}") for number in range(5)), texts=texts)
+    await do(client, *(CreateUser(name) for name in names), texts=texts)
     known = {name: digest(double.core.store.users[name].hash) for name in names}
     double.faults.calls.clear()
     scope = Scope({f"r{number}": frozenset() for number in range(5)}, known)
-    seen = await door.observe(scope, texts)
+    seen = await client.observe(scope, texts)
     assert [method for method, _ in double.faults.calls] == ["BackupRBAC"]
     assert {seen.users[name].password for name in names} == {PasswordVerdict.IN_FORCE}
     assert {name: seen.users[name].hash_digest for name in names} == known
@@ -141,17 +141,17 @@ async def test_one_call_reads_a_whole_server(serve: Serve, dress: str) -> None:
 async def test_a_snapshot_says_what_reading_call_by_call_says(
     serve: Serve, dress: str, holders: bool
 ) -> None:
-    double, door = await serve(dress)
+    double, client = await serve(dress)
     fill(double, users=30, roles=12, grants=40)
     double.core.store.groups["finders"] = ["Search"]
-    await door.probe()
-    await do(door, GrantPrivilege("role_9", Grant("Global", "finders", "default", "*")))
+    await client.probe()
+    await do(client, GrantPrivilege("role_9", Grant("Global", "finders", "default", "*")))
     scope = Scope({f"role_{number}": frozenset[str]() for number in range(6)}, groups=True, holders=holders)
     double.faults.calls.clear()
-    shot = await door.observe(scope, password_texts({}))
+    shot = await client.observe(scope, password_texts({}))
     assert double.faults.count("BackupRBAC") == 1
     double.faults.add(Trouble.UNHEARD_OF, "BackupRBAC")
-    read = await door.observe(scope, password_texts({}))
+    read = await client.observe(scope, password_texts({}))
     assert shot.groups == read.groups
     # Snapshots leave root out, and the grants of roles that hold no group.
     assert {name: user.roles for name, user in read.users.items() if name != "root"} == {
@@ -166,58 +166,58 @@ async def test_a_snapshot_says_what_reading_call_by_call_says(
 
 
 async def test_a_snapshot_is_used_until_it_is_too_old_or_something_is_changed(serve: Serve) -> None:
-    double, door = await serve("3.0")
-    await door.probe()
+    double, client = await serve("3.0")
+    await client.probe()
     scope = Scope(logins={"root": ""}, may_be_old=60.0)
     texts = password_texts({})
     double.faults.calls.clear()
     for count, look in ((1, scope), (1, scope), (2, replace(scope, may_be_old=0.0)), (2, scope)):
-        await door.observe(look, texts)
+        await client.observe(look, texts)
         assert double.faults.count("BackupRBAC") == count
-    await do(door, CreateRole("r"))
-    assert "r" in (await door.observe(scope, texts)).roles
+    await do(client, CreateRole("r"))
+    assert "r" in (await client.observe(scope, texts)).roles
 
 
 async def test_a_snapshot_that_was_read_while_something_was_changed_is_used_once(serve: Serve) -> None:
-    double, door = await serve("3.0")
-    await door.probe()
+    double, client = await serve("3.0")
+    await client.probe()
     scope, texts = Scope(logins={"root": ""}, may_be_old=60.0), password_texts({})
     double.faults.calls.clear()
     double.faults.add(None, "BackupRBAC", delay=0.3)
-    reading = asyncio.create_task(door.observe(scope, texts))
+    reading = asyncio.create_task(client.observe(scope, texts))
     await asyncio.sleep(0)
-    await do(door, CreateRole("r"))
+    await do(client, CreateRole("r"))
     await reading
-    await door.observe(scope, texts)
+    await client.observe(scope, texts)
     assert double.faults.count("BackupRBAC") == 2
 
 
 @pytest.mark.parametrize("dress", GROUPS)
 async def test_a_password_is_judged_by_the_hash_that_the_server_keeps(serve: Serve, dress: str) -> None:
-    double, door = await serve(dress)
-    await door.probe()
-    await do(door, CreateUser("ann"), texts=password_texts({"ann": PASSWORD}))
-    seen = await door.confirm({"ann"}, password_texts({"ann": PASSWORD}))
+    double, client = await serve(dress)
+    await client.probe()
+    await do(client, CreateUser("ann"), texts=password_texts({"ann": PASSWORD}))
+    seen = await client.confirm({"ann"}, password_texts({"ann": PASSWORD}))
     assert seen["ann"].password is PasswordVerdict.IN_FORCE
     old = seen["ann"].hash_digest
-    await do(door, RecreateUser("ann", frozenset()), texts=password_texts({"ann": "another-password"}))
+    await do(client, RecreateUser("ann", frozenset()), texts=password_texts({"ann": "another-password"}))
     scope = Scope(logins={"ann": old})
-    assert (await door.observe(scope, password_texts({"ann": PASSWORD}))).users[
+    assert (await client.observe(scope, password_texts({"ann": PASSWORD}))).users[
         "ann"
     ].password is PasswordVerdict.REFUSED
     double.core.store.users["ann"].hash = "no hash at all"
-    assert (await door.observe(scope, password_texts({"ann": PASSWORD}))).users[
+    assert (await client.observe(scope, password_texts({"ann": PASSWORD}))).users[
         "ann"
     ].password is PasswordVerdict.REFUSED
 
 
 @pytest.mark.parametrize("dress", GROUPS)
 async def test_groups_are_made_filled_shrunk_and_dropped(serve: Serve, dress: str) -> None:
-    double, door = await serve(dress)
-    await door.probe()
+    double, client = await serve(dress)
+    await client.probe()
     held = Grant("Global", "finders", "default", "orders")
     await do(
-        door,
+        client,
         CreateGroup("finders"),
         AddPrivileges("finders", frozenset({"Search", "Query"})),
         CreateRole("reader"),
@@ -226,28 +226,28 @@ async def test_groups_are_made_filled_shrunk_and_dropped(serve: Serve, dress: st
         BindRole("ann", "reader"),
         texts=password_texts({"ann": PASSWORD}),
     )
-    seen = await door.observe(Scope(groups=True, holders=True), password_texts({}))
+    seen = await client.observe(Scope(groups=True, holders=True), password_texts({}))
     assert seen.groups["finders"] == {"Search", "Query"}
     assert seen.groups["CollectionAdmin"] > {"Search", "Query"}
     assert held in (seen.roles["reader"].grants or ())
     assert on_everything("DescribeCollection") in (seen.roles["public"].grants or ())
     query = on_collection("Query", "orders", "default")
-    await do(door, RemovePrivileges("finders", frozenset({"Query"})), ClearProxies("reader", query))
+    await do(client, RemovePrivileges("finders", frozenset({"Query"})), ClearProxies("reader", query))
     allows = double.core.proxies.allows
     assert (allows("ann", "Query", "default", "orders"), allows("ann", "Search", "default", "orders")) == (
         False,
         True,
     )
     with pytest.raises(Refused) as refused:
-        await do(door, DropGroup("finders"))
+        await do(client, DropGroup("finders"))
     assert refused.value.refusal.reason is Reason.IN_USE
     await do(
-        door,
+        client,
         RevokePrivilege("reader", held),
         ReplacePrivileges("finders", frozenset({"Search"}), frozenset({"CreateDatabase"})),
     )
     assert double.core.store.groups["finders"] == ["CreateDatabase"]
-    await do(door, DropGroup("finders"), ClearProxies("gone", query))
+    await do(client, DropGroup("finders"), ClearProxies("gone", query))
     assert double.core.store.groups == {}
 
 
@@ -267,12 +267,12 @@ REFUSALS: list[tuple[Change, type[Refused], Reason]] = [
 
 @pytest.mark.parametrize("dress", GROUPS)
 async def test_every_refusal_of_groups_and_v2_is_understood(serve: Serve, dress: str) -> None:
-    _, door = await serve(dress)
-    await door.probe()
-    await do(door, CreateGroup("there"), CreateRole("r"))
+    _, client = await serve(dress)
+    await client.probe()
+    await do(client, CreateGroup("there"), CreateRole("r"))
     for change, kind, reason in REFUSALS:
         with pytest.raises(kind) as refused:
-            await do(door, change)
+            await do(client, change)
         assert refused.value.refusal.reason is reason, change
 
 
@@ -288,49 +288,51 @@ async def test_without_the_right_to_back_up_everything_is_read_in_more_calls(
     users = (on_everything(name, "*", "User") for name in ("SelectUser", "UpdateUser"))
     await do(root, *(GrantPrivilege("op", grant) for grant in users))
     await do(root, CreateUser("svc"), BindRole("svc", "op"), texts=texts)
-    door = connect(double.uri, "svc", PASSWORD)
-    found = await door.probe()
+    client = connect(double.uri, "svc", PASSWORD)
+    found = await client.probe()
     assert found.missing_privileges == ()
     assert "BackupRBAC" in found.useful_privileges
     assert "ListPrivilegeGroups" not in found.useful_privileges
-    seen = await door.observe(Scope(groups=True, holders=True, logins={"svc": ""}), texts)
+    seen = await client.observe(Scope(groups=True, holders=True, logins={"svc": ""}), texts)
     assert seen.users["svc"].password is PasswordVerdict.IN_FORCE
     assert not seen.groups_unreadable
     assert on_everything("CreateOwnership") in (seen.roles["op"].grants or ())
     double.faults.calls.clear()
-    await door.observe(Scope(logins={"svc": ""}), texts)
+    await client.observe(Scope(logins={"svc": ""}), texts)
     assert "BackupRBAC" not in {method for method, _ in double.faults.calls}
     await do(root, RevokePrivilege("op", on_everything("ListPrivilegeGroups")))
-    blind = await door.observe(Scope(groups=True, holders=True), texts)
+    blind = await client.observe(Scope(groups=True, holders=True), texts)
     assert (blind.groups, blind.groups_unreadable) == ({}, True)
     assert on_everything("CreateOwnership") in (blind.roles["op"].grants or ())
 
 
 @pytest.mark.parametrize("dress", DRESSES)
 async def test_a_superuser_changes_a_password_in_place_on_every_version(serve: Serve, dress: str) -> None:
-    double, door = await serve(dress, super_users=frozenset({"root"}))
-    await door.probe()
-    await do(door, CreateUser("ann"), texts=password_texts({"ann": PASSWORD}))
+    double, client = await serve(dress, super_users=frozenset({"root"}))
+    await client.probe()
+    await do(client, CreateUser("ann"), texts=password_texts({"ann": PASSWORD}))
     change = UpdatePassword("ann", PasswordMeans.SUPERUSER)
-    await do(door, change, texts=password_texts({"ann": PASSWORD[::-1]}))
+    await do(client, change, texts=password_texts({"ann": PASSWORD[::-1]}))
     assert double.core.store.users["ann"].password == PASSWORD[::-1]
     with pytest.raises(NotFound):
         await do(
-            door, UpdatePassword("ghost", PasswordMeans.SUPERUSER), texts=password_texts({"ghost": PASSWORD})
+            client,
+            UpdatePassword("ghost", PasswordMeans.SUPERUSER),
+            texts=password_texts({"ghost": PASSWORD}),
         )
     assert "ghost" not in double.core.store.users
 
 
 async def test_a_connection_that_broke_is_noticed(serve: Serve) -> None:
-    double, door = await serve("3.0")
-    await door.probe()
-    assert not door.is_interrupted
+    double, client = await serve("3.0")
+    await client.probe()
+    assert not client.is_interrupted
     await double.stop()
     await double.start()
-    while not door.is_interrupted:  # noqa: ASYNC110 - nobody tells; the test's own timeout ends this
+    while not client.is_interrupted:  # noqa: ASYNC110 - there is nothing to wait for; the test's own timeout ends this
         await asyncio.sleep(0.01)
-    await door.probe()
-    assert not door.is_interrupted
+    await client.probe()
+    assert not client.is_interrupted
 
 
 async def test_a_hash_whose_digest_is_known_is_not_tried() -> None:
@@ -346,8 +348,8 @@ async def test_a_hash_whose_digest_is_known_is_not_tried() -> None:
 async def test_what_the_documentation_says_of_a_version_is_what_is_found(
     serve: Serve, dress: str, line: str
 ) -> None:
-    _, door = await serve(dress)
-    found = await door.probe()
+    _, client = await serve(dress)
+    found = await client.probe()
     assert {one.what: one.has(found) for one in ABILITIES} == {
         one.what: one.has(LINES[line]) for one in ABILITIES
     }

@@ -68,15 +68,15 @@ def story(seed: int, users: list[str], roles: list[str]) -> Iterator[tuple[Chang
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_fake_answers_any_change_as_the_server_does(
-    door: Milvus, unique: Unique, seed: int
+    client: Milvus, unique: Unique, seed: int
 ) -> None:
     users, roles = ([unique(f"{kind}{number}") for number in range(3)] for kind in ("u", "r"))
     fake = FakeMilvus(max_users=1000, max_roles=1000)
     for change, texts in story(seed, users, roles):
-        answers = [await _answer(one, change, texts) for one in (fake, door)]
+        answers = [await _answer(one, change, texts) for one in (fake, client)]
         assert answers[0] == answers[1], change
         tried = password_texts(dict.fromkeys(users, TEXTS[0]))
-        seen = [await _see(one, users, roles, tried) for one in (fake, door)]
+        seen = [await _see(one, users, roles, tried) for one in (fake, client)]
         assert seen[0] == seen[1], change
 
 

@@ -35,8 +35,8 @@ NEEDED = (
 )
 
 
-async def test_a_2_3_5_is_recognised(door: Milvus) -> None:
-    capabilities = await door.probe()
+async def test_a_2_3_5_is_recognised(client: Milvus) -> None:
+    capabilities = await client.probe()
     assert parse_version(capabilities.version) == (2, 3, 5)
     assert capabilities.authorization
     assert not capabilities.companions
@@ -44,8 +44,8 @@ async def test_a_2_3_5_is_recognised(door: Milvus) -> None:
     assert not capabilities.wildcard_database_lists_all
 
 
-async def test_root_lacks_nothing_and_its_first_password_is_noticed(door: Milvus) -> None:
-    capabilities = await door.probe()
+async def test_root_lacks_nothing_and_its_first_password_is_noticed(client: Milvus) -> None:
+    capabilities = await client.probe()
     assert capabilities.missing_privileges == ()
     assert capabilities.root_password_is_default
 
@@ -64,23 +64,23 @@ async def test_authorization_that_is_off_is_noticed(
     assert not capabilities.root_password_is_default
 
 
-async def _account(door: Milvus, unique: Unique, *grants: Grant) -> str:
+async def _account(client: Milvus, unique: Unique, *grants: Grant) -> str:
     """Create an account of the operator's with a role that holds these."""
     user, role = unique("operator"), unique("operators")
-    await do(door, CreateRole(role), *(GrantPrivilege(role, grant) for grant in grants))
-    await do(door, CreateUser(user), BindRole(user, role), texts=password_texts({user: PASSWORD}))
+    await do(client, CreateRole(role), *(GrantPrivilege(role, grant) for grant in grants))
+    await do(client, CreateUser(user), BindRole(user, role), texts=password_texts({user: PASSWORD}))
     return user
 
 
 async def test_an_account_without_rights_lacks_every_privilege(
-    connect: Connect, door: Milvus, milvus: MilvusFacts, unique: Unique
+    connect: Connect, client: Milvus, milvus: MilvusFacts, unique: Unique
 ) -> None:
-    capabilities = await connect(milvus.uri, await _account(door, unique), PASSWORD).probe()
+    capabilities = await connect(milvus.uri, await _account(client, unique), PASSWORD).probe()
     assert tuple(capabilities.missing_privileges) == NEEDED
 
 
 async def test_an_account_is_told_exactly_what_it_lacks(
-    connect: Connect, door: Milvus, milvus: MilvusFacts, unique: Unique
+    connect: Connect, client: Milvus, milvus: MilvusFacts, unique: Unique
 ) -> None:
     grants = (
         on_everything("CreateOwnership"),
@@ -88,7 +88,7 @@ async def test_an_account_is_told_exactly_what_it_lacks(
         on_everything("DropOwnership", "elsewhere"),
         on_everything("SelectUser", object_type="User"),
     )
-    capabilities = await connect(milvus.uri, await _account(door, unique, *grants), PASSWORD).probe()
+    capabilities = await connect(milvus.uri, await _account(client, unique, *grants), PASSWORD).probe()
     assert tuple(capabilities.missing_privileges) == (
         "DropOwnership",
         "ManageOwnership",
@@ -110,28 +110,28 @@ async def test_an_account_is_told_exactly_what_it_lacks(
     ids=["by name", "stars", "All"],
 )
 async def test_an_account_that_lacks_nothing_can_do_everything(
-    connect: Connect, door: Milvus, milvus: MilvusFacts, unique: Unique, grants: tuple[Grant, ...]
+    connect: Connect, client: Milvus, milvus: MilvusFacts, unique: Unique, grants: tuple[Grant, ...]
 ) -> None:
-    operator = connect(milvus.uri, await _account(door, unique, *grants), PASSWORD)
+    operator = connect(milvus.uri, await _account(client, unique, *grants), PASSWORD)
     assert (await operator.probe()).missing_privileges == ()
     await _everything(operator, unique)
 
 
 async def test_the_wildcard_all_on_every_database_is_known_to_give_nothing(
-    connect: Connect, door: Milvus, milvus: MilvusFacts, unique: Unique
+    connect: Connect, client: Milvus, milvus: MilvusFacts, unique: Unique
 ) -> None:
     """2.3.5 accepts the grant."""
-    operator = connect(milvus.uri, await _account(door, unique, on_everything("All")), PASSWORD)
+    operator = connect(milvus.uri, await _account(client, unique, on_everything("All")), PASSWORD)
     assert tuple((await operator.probe()).missing_privileges) == NEEDED
     with pytest.raises(Refused):
         await do(operator, CreateRole(unique("role")))
 
 
 async def test_a_holder_of_the_role_admin_can_do_everything(
-    connect: Connect, door: Milvus, milvus: MilvusFacts, unique: Unique
+    connect: Connect, client: Milvus, milvus: MilvusFacts, unique: Unique
 ) -> None:
-    user = await _account(door, unique)
-    await do(door, BindRole(user, "admin"))
+    user = await _account(client, unique)
+    await do(client, BindRole(user, "admin"))
     operator = connect(milvus.uri, user, PASSWORD)
     assert (await operator.probe()).missing_privileges == ()
     await _everything(operator, unique)
@@ -146,16 +146,16 @@ async def _everything(operator: Milvus, unique: Unique) -> None:
 
 
 async def test_a_call_without_its_privilege_names_the_privilege(
-    connect: Connect, door: Milvus, milvus: MilvusFacts, unique: Unique
+    connect: Connect, client: Milvus, milvus: MilvusFacts, unique: Unique
 ) -> None:
-    operator = connect(milvus.uri, await _account(door, unique), PASSWORD)
+    operator = connect(milvus.uri, await _account(client, unique), PASSWORD)
     with pytest.raises(Refused) as refused:
         await do(operator, CreateRole(unique("role")))
     assert refused.value.refusal.reason is Reason.MISSING_PRIVILEGES
     assert "CreateOwnership" in refused.value.refusal.message
 
 
-async def test_bootstrap_closes_the_door_that_every_fresh_milvus_leaves_open(
+async def test_bootstrap_changes_the_password_that_every_fresh_milvus_has(
     connect: Connect, fresh_milvus: Callable[[], MilvusServer]
 ) -> None:
     address = Address(fresh_milvus().uri)

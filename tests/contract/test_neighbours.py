@@ -1,7 +1,8 @@
-"""Trouble with one name, or one server, is nobody else's."""
+"""Trouble with one name, or one server, does not touch the others."""
 
 import asyncio
 import base64
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -26,8 +27,11 @@ from milvus_rbac.domain.state import PasswordVerdict, Scope
 from milvus_rbac.milvus import aliases
 from milvus_rbac.milvus.aliases import may_be_alias
 from milvus_rbac.milvus.errors import InternalError, Refused
+from milvus_rbac.milvus.logins import judge
 from milvus_rbac.milvus.port import Milvus
 from support.double import Double, ServerSettings
+from support.double.bulk import HASH
+from support.double.bulk import PASSWORD as HASHED
 from support.double.faults import Trouble
 from support.double.store import Collection
 from testbed.milvus import MilvusFacts
@@ -131,7 +135,7 @@ async def test_names_that_are_no_alias_or_are_refused_do_not_hide_the_others(
     assert double.faults.count("DescribeAlias") == 4
 
 
-async def test_an_answer_that_nobody_heard_of_concerns_one_alias(serve: Serve) -> None:
+async def test_an_unintelligible_answer_concerns_one_alias(serve: Serve) -> None:
     double, milvus = await serve("3.0")
     with_alias(double)
     double.faults.add(Trouble.UNHEARD_OF, "DescribeAlias", about="others")
@@ -152,7 +156,31 @@ async def test_an_account_that_may_not_look_an_alias_up_is_no_trouble_for_the_ot
     assert found.known == {("default", "orders"): None}
 
 
-async def test_aliases_are_remembered_until_something_is_granted_there(serve: Serve) -> None:
+async def test_an_alias_that_is_moved_is_followed_at_once(serve: Serve) -> None:
+    double, milvus = await serve("3.0")
+    with_alias(double)
+    place = ("default", "orders")
+    assert (await milvus.resolve([place])).known == {place: "orders_7"}
+    collections = double.core.store.databases["default"]
+    collections["orders_7"], collections["orders_8"] = Collection(), Collection({"orders"})
+    assert (await milvus.resolve([place])).known == {place: "orders_8"}
+
+
+async def test_more_aliases_than_can_be_asked_about_are_asked_about_in_turns(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aliases, "MOST", 2)
+    double, milvus = await serve("3.0")
+    names = [f"a{number}" for number in range(5)]
+    double.core.store.databases["default"]["orders_7"] = Collection(set(names))
+    places = [("default", name) for name in names]
+    assert [len((await milvus.resolve(places)).known) for _ in range(4)] == [2, 4, 5, 5]
+    double.core.store.databases["default"] = {"orders_8": Collection(set(names))}
+    moved = [list((await milvus.resolve(places)).known.values()).count("orders_8") for _ in range(3)]
+    assert moved == [2, 4, 5]
+
+
+async def test_what_is_no_alias_is_remembered_until_something_is_granted_there(serve: Serve) -> None:
     double, milvus = await serve("3.0")
     places = [("default", "orders"), ("default", "others")]
     assert (await milvus.resolve(places)).known == {}
@@ -224,6 +252,20 @@ async def test_a_hash_that_takes_days_to_try_is_not_tried(serve: Serve) -> None:
     seen = await milvus.observe(Scope(logins={"ann": ""}), texts)
     assert seen.users["ann"].password is PasswordVerdict.UNKNOWN
     assert time.monotonic() - began < 5
+
+
+async def test_passwords_are_judged_while_host_names_can_not_be_resolved() -> None:
+    """Each of those holds a thread of the event loop for a while."""
+    resolved = threading.Event()
+    loop = asyncio.get_running_loop()
+    held = [loop.run_in_executor(None, resolved.wait) for _ in range(64)]
+    try:
+        wanted = password_texts({"ann": HASHED}).wanted
+        verdicts = await asyncio.wait_for(judge({"ann": HASH}, wanted, {"ann": ""}), 5)
+    finally:
+        resolved.set()
+        await asyncio.wait(held)
+    assert verdicts == {"ann": PasswordVerdict.IN_FORCE}
 
 
 async def test_an_own_role_that_can_not_be_read_does_not_keep_the_account_from_working(

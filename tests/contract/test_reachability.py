@@ -23,13 +23,13 @@ from testbed.processes import free_port
 Profiles = Callable[[Profile], MilvusFacts]
 
 
-async def _why(door: Milvus) -> Unreachable:
+async def _why(client: Milvus) -> Unreachable:
     with pytest.raises(Unreachable) as unreachable:
-        await door.probe()
+        await client.probe()
     return unreachable.value
 
 
-async def test_nobody_at_the_address_is_unreachable_at_once(connect: Connect) -> None:
+async def test_an_address_where_nothing_listens_is_unreachable_at_once(connect: Connect) -> None:
     address = f"127.0.0.1:{free_port()}"
     began = time.monotonic()
     error = await _why(connect(f"http://{address}"))
@@ -57,12 +57,12 @@ async def test_a_black_hole_ends_with_the_timeout(connect: Connect, forwarder: M
 async def test_a_lost_reply_is_unreachable_although_it_was_written(
     connect: Connect, forwarder: MilvusForwarder, admin: MilvusAdmin, unique: Unique
 ) -> None:
-    door, role = connect(forwarder.uri), unique("role")
-    await door.probe()
+    client, role = connect(forwarder.uri), unique("role")
+    await client.probe()
     forwarder.clear()
     forwarder.lose_reply("CreateRole")
     with pytest.raises(Unreachable):
-        await do(door, CreateRole(role))
+        await do(client, CreateRole(role))
     assert [call.method for call in forwarder.writes()] == ["CreateRole"]
     assert role in admin.roles()
 
@@ -71,26 +71,26 @@ async def test_a_read_that_breaks_off_breaks_the_whole_observation(
     connect: Connect, forwarder: MilvusForwarder
 ) -> None:
     """Half a state would look like drift."""
-    door = connect(forwarder.uri)
-    await door.probe()
+    client = connect(forwarder.uri)
+    await client.probe()
     forwarder.lose_reply("SelectGrant")
     with pytest.raises(Unreachable):
-        await door.observe(Scope({"admin": frozenset(), "public": frozenset()}), PasswordTexts())
+        await client.observe(Scope({"admin": frozenset(), "public": frozenset()}), PasswordTexts())
 
 
 async def test_a_connection_heals_by_itself_within_seconds(
     connect: Connect, forwarder: MilvusForwarder
 ) -> None:
-    door = connect(forwarder.uri)
-    await door.probe()
+    client = connect(forwarder.uri)
+    await client.probe()
     forwarder.drop_all()
     for _ in range(5):
-        await _why(door)
+        await _why(client)
     forwarder.restore()
     deadline = time.monotonic() + 5
     while True:
         try:
-            await door.probe()
+            await client.probe()
         except Unreachable:
             assert time.monotonic() < deadline
         else:
@@ -98,24 +98,24 @@ async def test_a_connection_heals_by_itself_within_seconds(
 
 
 async def test_a_closed_client_is_unreachable(connect: Connect, milvus: MilvusFacts) -> None:
-    door = connect(milvus.uri)
-    await door.probe()
-    await door.close()
-    assert (await _why(door)).refusal.reason is Reason.UNREACHABLE
+    client = connect(milvus.uri)
+    await client.probe()
+    await client.close()
+    assert (await _why(client)).refusal.reason is Reason.UNREACHABLE
 
 
 async def test_closing_a_client_ends_its_calls_as_unreachable(
     connect: Connect, forwarder: MilvusForwarder, unique: Unique
 ) -> None:
-    """As a cancellation it would end the task that waits, and nobody would learn why."""
-    door = connect(forwarder.uri)
-    await door.probe()
+    """As a cancellation it would end the task that waits, and the reason would be lost."""
+    client = connect(forwarder.uri)
+    await client.probe()
     forwarder.delay("CreateRole", 20)
     began = asyncio.Event()
-    change = asyncio.create_task(door.apply(CreateRole(unique("role")), PasswordTexts(), began.set))
+    change = asyncio.create_task(client.apply(CreateRole(unique("role")), PasswordTexts(), began.set))
     await began.wait()
     await asyncio.sleep(0)
-    await door.close()
+    await client.close()
     with pytest.raises(Unreachable):
         await change
 
@@ -123,11 +123,11 @@ async def test_closing_a_client_ends_its_calls_as_unreachable(
 async def test_a_cancelled_call_stays_cancelled(
     connect: Connect, forwarder: MilvusForwarder, unique: Unique
 ) -> None:
-    door = connect(forwarder.uri)
-    await door.probe()
+    client = connect(forwarder.uri)
+    await client.probe()
     forwarder.delay("CreateRole", 20)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(do(door, CreateRole(unique("role"))), 0.2)
+        await asyncio.wait_for(do(client, CreateRole(unique("role"))), 0.2)
 
 
 @pytest.mark.parametrize("uri", ["milvus:19530", "tcp://milvus:19530", "http://", "unix:///socket"])
@@ -141,9 +141,9 @@ async def test_tls_works_with_the_ca_and_any_name_of_the_certificate(
     connect: Connect, milvus_profile: Profiles, server_name: str | None
 ) -> None:
     facts = milvus_profile(TLS)
-    door = connect(facts.uri, ca_pem=facts.ca_pem, server_name=server_name)
-    assert (await door.probe()).authorization
-    assert "root" in (await look(door)).users
+    client = connect(facts.uri, ca_pem=facts.ca_pem, server_name=server_name)
+    assert (await client.probe()).authorization
+    assert "root" in (await look(client)).users
 
 
 async def test_tls_with_an_unknown_ca_names_the_field(connect: Connect, milvus_profile: Profiles) -> None:

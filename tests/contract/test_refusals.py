@@ -30,18 +30,18 @@ from testbed.names import Unique
 Profiles = Callable[[Profile], MilvusFacts]
 
 
-async def test_a_namesake_is_never_taken_for_success(door: Milvus, unique: Unique) -> None:
+async def test_a_namesake_is_never_taken_for_success(client: Milvus, unique: Unique) -> None:
     user, role = unique("user"), unique("role")
     texts = password_texts({user: PASSWORD})
-    await do(door, CreateUser(user), CreateRole(role), texts=texts)
+    await do(client, CreateUser(user), CreateRole(role), texts=texts)
     for again in (CreateUser(user), CreateRole(role)):
         with pytest.raises(AlreadyExists):
-            await do(door, again, texts=texts)
+            await do(client, again, texts=texts)
 
 
-async def test_what_is_gone_is_not_found(door: Milvus, unique: Unique) -> None:
+async def test_what_is_gone_is_not_found(client: Milvus, unique: Unique) -> None:
     user, role, gone = unique("user"), unique("role"), unique("gone")
-    await do(door, CreateUser(user), CreateRole(role), texts=password_texts({user: PASSWORD}))
+    await do(client, CreateUser(user), CreateRole(role), texts=password_texts({user: PASSWORD}))
     changes: tuple[Change, ...] = (
         BindRole(gone, role),
         BindRole(user, gone),
@@ -52,15 +52,15 @@ async def test_what_is_gone_is_not_found(door: Milvus, unique: Unique) -> None:
     )
     for change in changes:
         with pytest.raises(NotFound):
-            await do(door, change)
+            await do(client, change)
 
 
 async def test_taking_what_is_not_there_is_no_error_where_milvus_says_so(
-    door: Milvus, unique: Unique
+    client: Milvus, unique: Unique
 ) -> None:
     role, gone = unique("role"), unique("gone")
-    await do(door, CreateRole(role), DropUser(gone, frozenset()), UnbindRole(gone, role))
-    await do(door, RevokePrivilege(role, on_collection("Search")))
+    await do(client, CreateRole(role), DropUser(gone, frozenset()), UnbindRole(gone, role))
+    await do(client, RevokePrivilege(role, on_collection("Search")))
 
 
 @pytest.mark.parametrize(
@@ -74,35 +74,37 @@ async def test_taking_what_is_not_there_is_no_error_where_milvus_says_so(
     ],
 )
 async def test_a_grant_that_cannot_be_is_refused_with_its_reason(
-    door: Milvus, unique: Unique, grant: Grant, reason: Reason
+    client: Milvus, unique: Unique, grant: Grant, reason: Reason
 ) -> None:
     role = unique("role")
-    await do(door, CreateRole(role))
+    await do(client, CreateRole(role))
     with pytest.raises(Refused) as refused:
-        await do(door, GrantPrivilege(role, grant))
+        await do(client, GrantPrivilege(role, grant))
     assert refused.value.refusal.reason is reason
 
 
 @pytest.mark.parametrize("name", ["1a", "with-dash", "x" * 300, ""])
-async def test_a_name_that_milvus_does_not_take_is_an_invalid_name(door: Milvus, name: str) -> None:
+async def test_a_name_that_milvus_does_not_take_is_an_invalid_name(client: Milvus, name: str) -> None:
     for change in (CreateUser(name), CreateRole(name)):
         with pytest.raises(Refused) as refused:
-            await do(door, change, texts=password_texts({name: PASSWORD}))
+            await do(client, change, texts=password_texts({name: PASSWORD}))
         assert refused.value.refusal.reason is Reason.INVALID_NAME
 
 
-async def test_built_in_names_are_reserved(door: Milvus) -> None:
+async def test_built_in_names_are_reserved(client: Milvus) -> None:
     for change in (DropUser("root", frozenset()), DropRole("admin"), DropRole("public")):
         with pytest.raises(Refused) as refused:
-            await do(door, change)
+            await do(client, change)
         assert refused.value.refusal.reason is Reason.RESERVED_NAME
 
 
-async def test_a_role_that_was_given_something_meanwhile_is_not_dropped(door: Milvus, unique: Unique) -> None:
+async def test_a_role_that_was_given_something_meanwhile_is_not_dropped(
+    client: Milvus, unique: Unique
+) -> None:
     role = unique("role")
-    await do(door, CreateRole(role), GrantPrivilege(role, on_collection("Search")))
+    await do(client, CreateRole(role), GrantPrivilege(role, on_collection("Search")))
     with pytest.raises(Refused) as refused:
-        await do(door, DropRole(role))
+        await do(client, DropRole(role))
     assert refused.value.refusal.reason is Reason.CONFLICT
 
 
@@ -149,18 +151,18 @@ async def test_the_limit_of_users_names_the_setting(
 
 
 async def test_the_server_knows_exactly_the_privileges_that_the_catalogue_says(
-    door: Milvus, unique: Unique
+    client: Milvus, unique: Unique
 ) -> None:
     """Each with its own object type only, and nothing that came later."""
     role = unique("role")
-    await do(door, CreateRole(role))
+    await do(client, CreateRole(role))
     accepted = set()
     rows = [row for row in CATALOGUE if not row.everything]
     for row in rows:
         for object_type in ("Collection", "Global", "User"):
             grant = on_everything(row.name, object_type=object_type)
             try:
-                await do(door, GrantPrivilege(role, grant), RevokePrivilege(role, grant))
+                await do(client, GrantPrivilege(role, grant), RevokePrivilege(role, grant))
             except Refused as refused:
                 reason = refused.refusal.reason
                 assert reason is Reason.UNSUPPORTED_BY_SERVER, row
@@ -170,8 +172,8 @@ async def test_the_server_knows_exactly_the_privileges_that_the_catalogue_says(
 
 
 @pytest.mark.parametrize("name", ["*", "All"])
-async def test_the_wildcards_are_privileges_to_the_server(door: Milvus, unique: Unique, name: str) -> None:
+async def test_the_wildcards_are_privileges_to_the_server(client: Milvus, unique: Unique, name: str) -> None:
     role, grant = unique("role"), on_everything(name)
     await do(
-        door, CreateRole(role), GrantPrivilege(role, grant), RevokePrivilege(role, grant), DropRole(role)
+        client, CreateRole(role), GrantPrivilege(role, grant), RevokePrivilege(role, grant), DropRole(role)
     )

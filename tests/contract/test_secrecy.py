@@ -21,7 +21,7 @@ OTHER = "zq-other-secret"
 
 
 async def _said(call: Awaitable[object]) -> str:
-    """Give all that an error says, its causes included."""
+    """Return everything in an error, its causes included."""
     try:
         await call
     except MilvusRbacError as error:
@@ -37,28 +37,28 @@ async def test_no_password_is_in_an_error_or_a_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    user, door = unique("user"), connect(milvus.uri)
+    user, client = unique("user"), connect(milvus.uri)
     through, stranger = connect(forwarder.uri), connect(milvus.uri, user, OTHER)
     texts = password_texts({user: SECRET}, {user: OTHER})
     bad = password_texts({"1a": SECRET, user: SECRET + "x" * 100})
 
-    await do(door, CreateUser(user), texts=texts)
+    await do(client, CreateUser(user), texts=texts)
     said = [
-        await _said(do(door, CreateUser(user), texts=texts)),
-        await _said(do(door, CreateUser("1a"), texts=bad)),
-        await _said(do(door, RecreateUser(user, frozenset({unique("gone")})), texts=texts)),
-        await _said(do(door, UpdatePassword(user, PasswordMeans.KNOWN_TEXT), texts=texts)),
-        await _said(do(door, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=texts)),
-        await _said(do(door, RecreateUser(user, frozenset()), texts=bad)),
+        await _said(do(client, CreateUser(user), texts=texts)),
+        await _said(do(client, CreateUser("1a"), texts=bad)),
+        await _said(do(client, RecreateUser(user, frozenset({unique("gone")})), texts=texts)),
+        await _said(do(client, UpdatePassword(user, PasswordMeans.KNOWN_TEXT), texts=texts)),
+        await _said(do(client, UpdatePassword(user, PasswordMeans.SUPERUSER), texts=texts)),
+        await _said(do(client, RecreateUser(user, frozenset()), texts=bad)),
         await _said(stranger.probe()),
     ]
     forwarder.drop_all()
     said.append(await _said(do(through, CreateUser(user), texts=texts)))
     assert all(said)
-    await look(door, login=(user, OTHER))
+    await look(client, login=(user, OTHER))
 
     everything = "\n".join(
-        [*said, caplog.text, repr(door), repr(texts), repr(Credentials(user, Password(SECRET)))]
+        [*said, caplog.text, repr(client), repr(texts), repr(Credentials(user, Password(SECRET)))]
     )
     for text in (
         SECRET,

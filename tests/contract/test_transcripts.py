@@ -50,7 +50,7 @@ DIFFERENT: dict[tuple[str, str], tuple[str, frozenset[int]]] = {
 
 @dataclass
 class Lateness:
-    """Tells the double's proxies of a change as late as the recorded ones were told: both sides of that race are right.
+    """Lets the double's proxies learn of a change as late as the recorded ones did: both sides of that race are right.
 
     When a user calls after a change, the reply shows whether the proxies knew of it.
     """

@@ -1,4 +1,8 @@
-"""Which of the names in grants are aliases, and of which collections; answers are remembered for a while."""
+"""Which of the names in grants are aliases, and of which collections.
+
+A call asks the server about a bounded number of names. Names that are no alias are remembered for some minutes; what an
+alias stands for is asked anew each time, as far as the number allows, so that a moved alias is noticed at once.
+"""
 
 import string
 import time
@@ -54,7 +58,7 @@ class AliasLookup:
         self._forget_old()
         possible = sorted({place for place in places if may_be_alias(place[1])})
         unknown = [place for place in possible if place not in self._answers]
-        asked, unasked = unknown[:MOST], unknown[MOST:]
+        asked, unasked = [*unknown, *self._aliases_among(possible)][:MOST], unknown[MOST:]
         failed = zip(asked, await each(asked, self._ask), strict=True)
         troubled = {place: error for place, error in failed if error is not None}
         answers = {place: self._answers[place].collection for place in possible if place in self._answers}
@@ -62,8 +66,13 @@ class AliasLookup:
         return Aliases(known, troubled, frozenset(unasked))
 
     def forget(self, place: Place) -> None:
-        """Ask again about a place: something is about to be granted there, which the server looks up anew."""
+        """Ask again about a place, for example because the server will look up a grant there anew."""
         self._answers.pop(place, None)
+
+    def _aliases_among(self, places: Collection[Place]) -> list[Place]:
+        """Return those of the places that were aliases when they were last asked about, the oldest answer first."""
+        found = [place for place in places if place in self._answers and self._answers[place].collection]
+        return sorted(found, key=lambda place: self._answers[place].until)
 
     async def _ask(self, place: Place) -> MilvusRbacError | None:
         """Ask the server about one place; return the error if its answer is unintelligible."""
@@ -74,7 +83,9 @@ class AliasLookup:
         except Refused as refused:
             collection = None if is_about_account(refused) else ""
         except InternalError as error:
+            self.forget(place)
             return error
+        self.forget(place)  # the new answer goes to the end
         self._answers[place] = _Answer(collection, time.monotonic() + REMEMBERED_SECONDS)
         return None
 

@@ -123,8 +123,8 @@ async def _users(session: Session) -> frozenset[str]:
 
 async def _checks_logins(session: Session) -> bool:
     """Return whether a login as a user that can't exist is refused: with authorization off, every login works."""
-    nobody = Credentials(f"nobody_{secrets.token_hex(8)}", Password(secrets.token_urlsafe(24)))
-    verdict = await try_login(session, nobody)
+    missing = Credentials(f"nobody_{secrets.token_hex(8)}", Password(secrets.token_urlsafe(24)))
+    verdict = await try_login(session, missing)
     if verdict is PasswordVerdict.UNKNOWN:
         # Never guessed: with authorization off, every login would then seem to prove something.
         name = session.endpoint.name
@@ -262,7 +262,7 @@ WEAKNESSES: Final = (
         "port 9091 serves a part of the API without a login",
         "CVE-2026-26190",
         ((2, 5, 27), (2, 6, 10)),
-        "expose port 9091 to nobody but Prometheus",
+        "expose port 9091 to Prometheus only",
     ),
 )
 

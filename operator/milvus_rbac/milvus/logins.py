@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import bcrypt
@@ -22,6 +23,9 @@ _ATTEMPTS: Final = 2
 _COST: Final = re.compile(r"\$2[abxy]?\$(\d\d)\$")
 _HIGHEST_COST: Final = 14
 """A second of work. Milvus makes hashes of cost 4 or 10; RestoreRBAC can put any into it, and each step doubles the time."""
+
+_HASHING: Final = ThreadPoolExecutor(4, "milvus-rbac bcrypt")
+"""Threads of their own: the event loop's are held for a while by each host name that can't be resolved."""
 
 
 async def try_all(session: Session, tried: Mapping[str, Password]) -> dict[str, PasswordVerdict]:
@@ -94,7 +98,8 @@ async def judge(
 
     async def try_hash(user: str) -> PasswordVerdict:
         # bcrypt is slow on purpose (50 ms with the cost of 3.0), and lets other threads run meanwhile.
-        verdict = await asyncio.to_thread(_compare, wanted[user], hashes[user])
+        loop = asyncio.get_running_loop()
+        verdict = await loop.run_in_executor(_HASHING, _compare, wanted[user], hashes[user])
         listener.checked("hash", verdict)
         return verdict
 

@@ -142,7 +142,7 @@ class Aliases:
     troubled: Mapping[Place, MilvusRbacError] = field(default_factory=dict)
     """Names about which the server gave an answer that the client does not understand."""
     unasked: frozenset[Place] = frozenset()
-    """Names that must wait for the next call: one call asks about a bounded number, and remembers the answers."""
+    """Names that must wait for the next call: one call asks about a bounded number, and the answers are remembered."""
 
 
 class Milvus(Protocol):

@@ -18,7 +18,7 @@ CHECK = "rbac restorable"
 
 
 async def back_up(core: Core, _: Caller, __: Any) -> Any:
-    """Say everything but root, and what was granted to the roles that every server has."""
+    """Return everything except root and the grants of the roles that every server has."""
     if core.dress.cloud:
         raise by_coordinator(
             core.dress, FAILURE, "BackupRBAC is not available on this cluster", old_code=INVALID

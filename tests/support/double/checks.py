@@ -106,7 +106,7 @@ def collection_or_alias(dress: Dress, what: str, name: str) -> None:
 
 
 def group_name(dress: Dress, name: str) -> None:
-    """Groups have words of their own for all of it, one with a placeholder that nobody filled."""
+    """Groups have words of their own for all of it, one with a placeholder that was never filled."""
     raw = name.encode()
     if not raw:
         text = "invalid privilege group name[privilegeGroup=privilege group name should not be empty]"

@@ -35,7 +35,7 @@ class Core:
         return cls(dress, settings, store, Proxies(dress, store, settings.proxy_delay))
 
     async def hash_of(self, account: Account) -> str:
-        """Give the bcrypt hash of a password, made when it is first asked for."""
+        """Return the bcrypt hash of a password, made when it is first asked for."""
         if not account.hash:
             cost = self.settings.bcrypt_cost or self.dress.bcrypt_cost
             raw = account.password.encode()
@@ -45,13 +45,13 @@ class Core:
         return account.hash
 
     def accepts(self, account: Account, password: str) -> bool:
-        """Tell whether a password is right; after a restore only its hash is known."""
+        """Return whether a password is right; after a restore only its hash is known."""
         if account.password or not account.hash:
             return account.password == password
         try:
             return bcrypt.checkpw(password.encode(), account.hash.encode())
         except ValueError:
-            return False  # no hash at all: nobody ever logs in with that
+            return False  # no hash at all: no login works with that
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Dress:
     resolves_aliases: bool = True
     """A named collection in a grant is looked up (2.6.12), so its database must be there."""
     checks_alias_lookups: bool = True
-    """DescribeAlias refuses what can't be the name of an alias: so 2.6.20 and 3.0, not 2.3.5; in between nobody looked."""
+    """DescribeAlias refuses what can't be the name of an alias: so 2.6.20 and 3.0, not 2.3.5; versions in between were not tried."""
     drops_plain_grants: bool = True
     """What is granted on a collection by name goes, or moves, with the collection (2.6.12)."""
     lists_everything: bool = True
@@ -68,7 +68,7 @@ class Dress:
     """Zilliz Cloud. Documented, not measured: db_admin in place of root, built-in groups only, passwords of three classes."""
 
     def say(self, key: str, text: str) -> str:
-        """Give the words of this version."""
+        """Return the words of this version."""
         return self.texts.get(key, text)
 
 
@@ -125,7 +125,7 @@ V2_3 = replace(
     ),
 )
 V2_2 = replace(V2_3, version="v2.2.16")
-"""Only its version is that of 2.2: nobody works with it."""
+"""Only its version is that of 2.2, which the operator refuses."""
 ZILLIZ = replace(V2_6, version="Zilliz Cloud", cloud=True)
 
 DRESSES: Mapping[str, Dress] = MappingProxyType(

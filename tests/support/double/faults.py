@@ -11,7 +11,7 @@ class Trouble(Enum):
 
     REFUSED = "nothing is done, and the call ends as if the server were gone"
     UNHEARD_OF = "nothing is done, and the reply is a refusal that no version is known for"
-    REPLY_LOST = "it is done, and nobody hears of it"
+    REPLY_LOST = "it is done, and the reply is lost"
     HANGING = "nothing is done, and no answer ever comes"
     NOT_READY = "the server says that it is starting"
 

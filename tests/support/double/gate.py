@@ -29,7 +29,7 @@ def find(core: Core, method: str) -> Call:
 
 
 def authenticate(core: Core, metadata: dict[str, str]) -> Caller:
-    """Say who calls; without authorization nobody has to be anybody, and no password is looked at."""
+    """Return the caller; without authorization there need be none, and no password is checked."""
     database = metadata.get("dbname", "")
     token = metadata.get("authorization")
     if not core.settings.authorization_enabled:

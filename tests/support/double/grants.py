@@ -139,7 +139,7 @@ def _is_known(core: Core, privilege: str) -> bool:
 
 
 def _fits(core: Core, privilege: str, kind: str) -> bool:
-    """Tell whether V1 takes a name under a type."""
+    """Return whether V1 takes a name under a type."""
     line = core.dress.privileges
     if privilege == ANY:
         return True
@@ -179,7 +179,7 @@ def _check_scope(core: Core, privilege: str, database: str, name: str) -> None:
 
 
 def _resolved(core: Core, database: str, name: str) -> str:
-    """Look a named collection up, where the version does: its database must be there, the collection need not."""
+    """Return the collection of an alias, where the version looks: the database must exist, the collection need not."""
     if not core.dress.resolves_aliases or name == ANY:
         return name
     if database not in core.store.databases:

@@ -91,7 +91,7 @@ async def list_all(core: Core, _: Caller, __: Any) -> Any:
 
 
 def info(name: str, held: Any) -> Any:
-    """Say a group the way servers do."""
+    """Return a group as servers write it."""
     return pb.PrivilegeGroupInfo(
         group_name=name, privileges=[pb.PrivilegeEntity(name=privilege) for privilege in held]
     )

@@ -12,7 +12,7 @@ from support.double.store import DEFAULT, Collection
 
 
 def database_of(caller: Caller, request: Any) -> str:
-    """Say which database a request names."""
+    """Return the database that a request names."""
     return getattr(request, "db_name", "") or caller.database or DEFAULT
 
 
@@ -38,7 +38,7 @@ async def list_databases(core: Core, caller: Caller, _: Any) -> Any:
 
 
 def _sees(core: Core, caller: Caller, database: str) -> bool:
-    """Tell whether a caller has any right of its own in a database; the rights of `public` do not count."""
+    """Return whether a caller has any right of its own in a database; the rights of `public` do not count."""
     if not core.dress.filters_lists or caller.name is None or has_all(core, caller.name):
         return True
     roles = core.proxies.roles_of(caller.name) - {"public"}
@@ -47,7 +47,7 @@ def _sees(core: Core, caller: Caller, database: str) -> bool:
 
 
 def has_all(core: Core, user: str) -> bool:
-    """Tell whether a user may do everything."""
+    """Return whether a user may do everything."""
     must_bind = core.settings.root_should_bind_role and core.dress.root_can_be_bound
     is_root = user == "root" and not must_bind
     return is_root or "admin" in core.proxies.roles_of(user) or not core.settings.authorization_enabled

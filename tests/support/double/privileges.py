@@ -100,7 +100,7 @@ ALL = "All"
 
 @cache
 def builtin_groups(line: tuple[int, int]) -> Mapping[str, tuple[str, ...]]:
-    """Give the nine groups with their privileges, in the server's order; none before 2.4."""
+    """Return the nine groups with their privileges, in the server's order; none before 2.4."""
     if line < (2, 4):
         return {}
     groups: dict[str, tuple[str, ...]] = {}
@@ -114,20 +114,20 @@ def builtin_groups(line: tuple[int, int]) -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def levels(line: tuple[int, int]) -> Mapping[str, str]:
-    """Give the level of each privilege: that of the group of administrators that holds it."""
+    """Return the level of each privilege: that of the group of administrators that holds it."""
     return {name: level for name, (level, _) in _members(line)}
 
 
 @cache
 def names(line: tuple[int, int]) -> frozenset[str]:
-    """Give every single privilege that a line of versions knows."""
+    """Return every single privilege that a line of versions knows."""
     extra = frozenset(_WITHOUT_LEVEL.get(line, "").split())
     known = frozenset(levels(line)) | extra
     return known - _NOT_IN_2_3 if line < (2, 4) else known
 
 
 def object_type(name: str) -> str:
-    """Say under which type a name is kept by itself."""
+    """Return the type under which a single privilege is kept."""
     if name in _USER_TYPE:
         return "User"
     is_on_collections = levels((3, 0)).get(name) == COLLECTION and name not in _GLOBAL_ON_COLLECTIONS

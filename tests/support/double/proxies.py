@@ -1,6 +1,6 @@
 """What the proxies remember of rights, and how they judge a request. They are told of changes; they do not look.
 
-That is why a group that shrinks leaves its privilege with the users: nobody tells (2.4 to 3.0).
+That is why a group that shrinks leaves its privilege with the users: they do not learn of it (2.4 to 3.0).
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Proxies:
         }
 
     def expand(self, role: str, kept: Kept) -> set[Policy]:
-        """Say what a grant means: groups become their members, and what is Global by its name acts on every object."""
+        """Return what a grant means: groups become their members, and what is Global by its name acts on every object."""
         return {self._policy(role, kept, name) for name in self._names(kept.privilege)}
 
     def granted(self, role: str, kept: Kept) -> None:
@@ -93,7 +93,7 @@ class Proxies:
         self._tell(remember)
 
     def roles_of(self, user: str) -> set[str]:
-        """Give the roles that the proxies believe a user to have."""
+        """Return the roles that the proxies believe a user to have."""
         return self._roles.get(user, set()) | {PUBLIC}
 
     def allows(self, user: str, privilege: str, database: str = DEFAULT, name: str = ANY) -> bool:
@@ -109,11 +109,11 @@ class Proxies:
         )
 
     def policies_of(self, role: str) -> set[Policy]:
-        """Give what they let the users of a role do."""
+        """Return what the proxies let the users of a role do."""
         return {policy for policy in self._policies if policy[0] == role}
 
     def judged_in(self, privilege: str, header: str, named: str) -> str:
-        """Say in which database a request is judged."""
+        """Return the database in which a request is judged."""
         if not self._dress.judges_by_request:
             return header or DEFAULT
         if levels(self._dress.privileges).get(privilege) == "Cluster":
@@ -146,7 +146,7 @@ class Proxies:
         return len(self._untold)
 
     def catch_up(self, changes: int | None = None) -> None:
-        """Tell the proxies of so many changes, or of all that they have not been told of."""
+        """Let the proxies learn of so many changes, or of all that they do not know of yet."""
         told, self._untold = self._untold[:changes], self._untold[len(self._untold[:changes]) :]
         for change in told:
             change()

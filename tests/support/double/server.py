@@ -60,7 +60,7 @@ class Double(grpc.GenericRpcHandler):
             await server.stop(None)
 
     def service(self, handler_call_details: Any) -> Any:
-        """Give grpc the handler of a method."""
+        """Return the handler of a method to gRPC."""
         _, service, name = handler_call_details.method.split("/")
         if service != gate.SERVICE or name not in _METHODS:
             return None

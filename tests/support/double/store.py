@@ -21,7 +21,7 @@ class Account:
     can_log_in: bool = True
     """False where its name was sent with spaces around it: no form of the name fits the hash then (2.6 and newer)."""
     hash: str = ""
-    """Of the password; made when somebody asks for it."""
+    """Of the password; made when it is first needed."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,7 +70,7 @@ class Store:
         self.grants.get(role, {}).pop(kept, None)
 
     def held(self, role: str) -> dict[Kept, str]:
-        """Give the grants of a role."""
+        """Return the grants of a role."""
         return self.grants.get(role, {})
 
     def listed(self, role: str) -> list[tuple[Kept, str]]:
@@ -78,11 +78,11 @@ class Store:
         return sorted(self.held(role).items(), key=_place)
 
     def members(self, role: str) -> list[str]:
-        """Give the users with a role."""
+        """Return the users with a role."""
         return sorted(name for name, account in self.users.items() if role in account.roles)
 
     def holders(self, group: str) -> list[str]:
-        """Give the roles that hold a group."""
+        """Return the roles that hold a group."""
         return sorted(
             role for role, held in self.grants.items() if any(one.privilege == group for one in held)
         )

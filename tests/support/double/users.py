@@ -114,7 +114,7 @@ async def select(core: Core, _: Caller, request: Any) -> Any:
 
 
 def roles_of(core: Core, name: str) -> list[str]:
-    """Give the roles of a user as they are listed, with those that are not there (milvus#46676)."""
+    """Return the roles of a user as they are listed, with those that are not there (milvus#46676)."""
     ghosts = [
         ""
         for other, account in core.store.users.items()
