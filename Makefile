@@ -60,9 +60,9 @@ generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, 
 	$(PY) -m testbed.argocd
 	$(PY) -m testbed.install_manifest
 
-bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured side by side
+bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured side by side; SIZES="200 1000", ROUNDS=1
 	$(PY) -m testbed.build
-	$(PY) -m bench.apply
+	$(PY) -m bench.apply $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 picture: $(VENV)/.installed  ## docs/dashboard.png anew: the dashboard with the data of a run
 	$(PY) -m pip install --quiet --target $(VENV)/picture-tools 'matplotlib>=3.10,<4'

@@ -1,13 +1,16 @@
-"""The same writes without an operator: what the servers need at least. Run by apply.py, as a process of its own.
+"""The same writes without an operator: what the servers need at least. Run as a process of its own.
 
-It knows beforehand what is to be done, asks nothing, checks nothing, and could not go on after a crash.
+It knows beforehand what is to be done, asks nothing, checks nothing, and could not go on after a crash. Like the operator it
+works in batches, for a MilvusConnection holds so many intents and no more.
 """
 
 import asyncio
 import base64
 import json
+import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,22 @@ from pymilvus.grpc_gen import milvus_pb2 as pb
 from pymilvus.grpc_gen import milvus_pb2_grpc
 
 from bench.kube import Kube, all_of
+from bench.machine import memory
 from bench.resources import CONNECTION, PRIVILEGES, Load
 
-FINALIZER = "rbac.milvus.io/finalizer"
-JSON_PATCH = "application/json-patch+json"
+ADD_FINALIZER = [{"op": "add", "path": "/metadata/finalizers", "value": ["rbac.milvus.io/finalizer"]}]
+JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 HASHING_WIDTH = 4
+BATCH = 500
+"""As the operator's."""
+ENDPOINT = "127.0.0.1:19530"
+
+Body = tuple[str, dict[str, Any]]
+
+
+def batches(bodies: Sequence[Body], size: int = BATCH) -> list[Sequence[Body]]:
+    """Return the resources in the parts in which they are written."""
+    return [bodies[start : start + size] for start in range(0, len(bodies), size)]
 
 
 class Bare:
@@ -31,62 +45,58 @@ class Bare:
         self._metadata = (("authorization", base64.b64encode(b"root:Milvus").decode()),)
 
     async def run(self) -> None:
-        """Write in the order that keeps promises: finalizers, intents, Milvus, statuses."""
-        paths = [f"{path}/{body['metadata']['name']}" for path, body in self._load.bodies()]
-        finalizer = [{"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}]
-        await all_of(self._kube.send("PATCH", path, finalizer, JSON_PATCH) for path in paths)
-        await self._write_intents()
-        await self._write_milvus()
-        bodies = [body for _, body in self._load.bodies()]
+        """Write batch after batch, each in the order that keeps promises: finalizers, intents, Milvus, statuses."""
+        for batch in batches(self._load.bodies()):
+            await self._patch_all(batch, "", lambda _: ADD_FINALIZER)
+            await self._write_intents(batch)
+            await self._write_milvus([body["spec"] for _, body in batch])
+            await self._patch_all(batch, "/status", _status)
+
+    async def _patch_all(self, batch: Sequence[Body], part: str, patch: Callable[[Any], Any]) -> None:
         await all_of(
-            self._kube.send("PATCH", f"{path}/status", _status(body), JSON_PATCH)
-            for path, body in zip(paths, bodies, strict=True)
+            self._kube.send("PATCH", f"{path}/{body['metadata']['name']}{part}", patch(body), JSON_PATCH)
+            for path, body in batch
         )
 
-    async def _write_intents(self) -> None:
+    async def _write_intents(self, batch: Sequence[Body]) -> None:
         intents = [
-            {
-                "uid": "0" * 36,
-                "kind": body["kind"],
-                "name": body["metadata"]["name"],
-                "endpoint": "127.0.0.1:19530",
-            }
-            for _, body in self._load.bodies()
+            {"uid": "0" * 36, "kind": body["kind"], "name": body["metadata"]["name"], "endpoint": ENDPOINT}
+            for _, body in batch
         ]
         path = f"{self._load.collection('milvusconnections')}/{CONNECTION}/status"
-        body = {"status": {"inFlight": intents}}
-        await self._kube.send("PATCH", path, body, "application/merge-patch+json")
+        await self._kube.send("PATCH", path, {"status": {"inFlight": intents}}, MERGE_PATCH)
 
-    async def _write_milvus(self) -> None:
-        load = self._load
-        for number in range(load.roles):
-            await self._call(
-                "CreateRole", pb.CreateRoleRequest(entity=pb.RoleEntity(name=load.role_name(number)))
-            )
-        for number in range(load.roles):
+    async def _write_milvus(self, specs: Sequence[dict[str, Any]]) -> None:
+        roles = [spec["roleName"] for spec in specs if "roleName" in spec]
+        users = [spec for spec in specs if "userName" in spec]
+        for role in roles:
+            await self._call("CreateRole", pb.CreateRoleRequest(entity=pb.RoleEntity(name=role)))
+        for role in roles:
             for privilege, collection in PRIVILEGES:
-                await self._call("OperatePrivilege", _grant(load.role_name(number), privilege, collection))
+                await self._call("OperatePrivilege", _grant(role, privilege, collection))
         slots = asyncio.Semaphore(HASHING_WIDTH)
 
-        async def create(number: int) -> None:
-            password = base64.b64encode(load.password(number).encode()).decode()
-            request = pb.CreateCredentialRequest(username=load.user_name(number), password=password)
+        async def create(spec: dict[str, Any]) -> None:
+            number = int(spec["passwordSecretRef"]["name"].removeprefix("u"))
+            password = base64.b64encode(self._load.password(number).encode()).decode()
+            request = pb.CreateCredentialRequest(username=spec["userName"], password=password)
             async with slots:
                 await self._call("CreateCredential", request)
 
-        await all_of(create(number) for number in range(load.users))
-        for number in range(load.users):
-            request = pb.OperateUserRoleRequest(
-                username=load.user_name(number),
-                role_name=load.role_of(number),
-                type=pb.OperateUserRoleType.AddUserToRole,
-            )
-            await self._call("OperateUserRole", request)
+        await all_of(create(spec) for spec in users)
+        for spec in users:
+            for role in spec["roles"]:
+                await self._call("OperateUserRole", _binding(spec["userName"], role))
 
     async def _call(self, method: str, request: Any) -> None:
         reply = await getattr(self._stub, method)(request, metadata=self._metadata, timeout=30)
         if reply.error_code or reply.code:
             raise RuntimeError(f"{method}: {reply.reason}")
+
+
+def _binding(user: str, role: str) -> Any:
+    operation = pb.OperateUserRoleType.AddUserToRole
+    return pb.OperateUserRoleRequest(username=user, role_name=role, type=operation)
 
 
 def _grant(role: str, privilege: str, collection: str) -> Any:
@@ -101,7 +111,7 @@ def _grant(role: str, privilege: str, collection: str) -> Any:
 
 
 def _status(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Say about as much as the operator does."""
+    """Return a status as long as the operator's."""
     spec = body["spec"]
     name = spec.get("userName") or spec.get("roleName")
     ready = {
@@ -114,14 +124,14 @@ def _status(body: dict[str, Any]) -> list[dict[str, Any]]:
     }
     status = {
         "observedGeneration": 1,
-        "claim": {"endpoint": "127.0.0.1:19530", "name": name, "origin": "Created"},
+        "claim": {"endpoint": ENDPOINT, "name": name, "origin": "Created"},
         "conditions": [ready],
     }
     return [{"op": "add", "path": "/status", "value": status}]
 
 
 async def main() -> None:
-    """Read from standard input what is to be done; print how long it took."""
+    """Read from standard input what is to be done; print what it took."""
     task = json.load(sys.stdin)
     load = Load(**task["load"])
     async with (
@@ -131,7 +141,8 @@ async def main() -> None:
         bare = Bare(load, kube, milvus_pb2_grpc.MilvusServiceStub(channel))
         started, cpu = time.perf_counter(), time.process_time()
         await bare.run()
-        print(json.dumps({"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}))
+        took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
+    print(json.dumps(took | {"memory": memory(os.getpid())}))
 
 
 if __name__ == "__main__":

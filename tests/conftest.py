@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from support.listeners import Listeners, own_processes
 from support.suite import SuiteBed
 from testbed import build
 from testbed.api_forwarder import ApiForwarder
@@ -21,6 +22,7 @@ from testbed.sharing import Host, RemoteBed
 
 _BED = pytest.StashKey[SuiteBed | RemoteBed]()
 _HOST = pytest.StashKey[Host]()
+_LISTENERS = Listeners(own_processes)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,6 +38,15 @@ def pytest_configure_node(node: Any) -> None:
     if _HOST not in stash:
         stash[_HOST] = Host(stash[_BED])
     node.workerinput["test_bed"] = stash[_HOST].address
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Fails a test that made a server listen where other machines could reach it."""
+    exposed = _LISTENERS.exposed()  # its fixtures still hold their servers
+    yield
+    if exposed:
+        pytest.fail(f"It listens beyond the loopback interface: {'; '.join(exposed)}", pytrace=False)
 
 
 @pytest.hookimpl(trylast=True)

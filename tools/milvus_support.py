@@ -1,10 +1,10 @@
 """What each line of Milvus can do, as milvus/capabilities.py detects it, and what the operator does instead.
 
-tests/contract/test_dialects.py asks a server of each line and compares.
+tests/contract/test_dialects.py compares it with a server of each line.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -44,6 +44,11 @@ ABILITIES: Final = (
         "asks database by database, those in `status.grants` too, which may be gone",
     ),
     Ability(
+        "a grant on an alias is stored under its collection (2.6.12 and newer)",
+        lambda server: server.resolves_aliases,
+        "looks no alias up: the grant is compared and stored under the name that is written",
+    ),
+    Ability(
         "a request is judged in the database that it names",
         lambda server: server.databases_are_boundaries,
         "nothing can be done from outside: a grant in one database can be used on others; see [security](security.md)",
@@ -64,12 +69,13 @@ LINES: Final[Mapping[str, Capabilities]] = MappingProxyType(
             "2.4.18", True, privilege_groups=True, wildcard_database_lists_all=True, wildcard_breaks=True
         ),
         "2.5": _V2,
-        "2.6": _V2,
+        "2.6": replace(_V2, resolves_aliases=True),
         "3.0": Capabilities(
             "3.0.0",
             True,
             privilege_groups=True,
             wildcard_database_lists_all=True,
+            resolves_aliases=True,
             # What 3.0 is known by: renaming a collection is of the level of databases there.
             builtin_groups={"DatabaseAdmin": frozenset({"RenameCollection"})},
         ),

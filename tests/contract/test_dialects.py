@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ from milvus_rbac.milvus.errors import AlreadyExists, NotFound, Refused
 from milvus_rbac.milvus.logins import digest, judge
 from milvus_rbac.milvus.port import Milvus
 from support.double import Double, ServerSettings
+from support.double.bulk import fill
+from support.double.faults import Trouble
 
 from .conftest import Connect
 from .support import PASSWORD, do, on_collection, on_everything, password_texts
@@ -131,6 +134,62 @@ async def test_one_call_reads_a_whole_server(serve: Serve, dress: str) -> None:
     assert [method for method, _ in double.faults.calls] == ["BackupRBAC"]
     assert {seen.users[name].password for name in names} == {PasswordVerdict.IN_FORCE}
     assert {name: seen.users[name].hash_digest for name in names} == known
+
+
+@pytest.mark.parametrize("dress", GROUPS)
+@pytest.mark.parametrize("holders", [False, True])
+async def test_a_snapshot_says_what_reading_call_by_call_says(
+    serve: Serve, dress: str, holders: bool
+) -> None:
+    double, door = await serve(dress)
+    fill(double, users=30, roles=12, grants=40)
+    double.core.store.groups["finders"] = ["Search"]
+    await door.probe()
+    await do(door, GrantPrivilege("role_9", Grant("Global", "finders", "default", "*")))
+    scope = Scope({f"role_{number}": frozenset[str]() for number in range(6)}, groups=True, holders=holders)
+    double.faults.calls.clear()
+    shot = await door.observe(scope, password_texts({}))
+    assert double.faults.count("BackupRBAC") == 1
+    double.faults.add(Trouble.UNHEARD_OF, "BackupRBAC")
+    read = await door.observe(scope, password_texts({}))
+    assert shot.groups == read.groups
+    # Snapshots leave root out, and the grants of roles that hold no group.
+    assert {name: user.roles for name, user in read.users.items() if name != "root"} == {
+        name: user.roles for name, user in shot.users.items()
+    }
+    seen = {role: held.grants for role, held in shot.roles.items() if held.grants is not None}
+    assert seen == {role: read.roles[role].grants for role in seen}
+    asked = set(scope.roles) | ({"admin", "public", "role_9"} if holders else set())
+    assert seen.keys() == asked
+    assert shot.roles.keys() == read.roles.keys()
+    assert shot.grant_count == 12 * 40 + 1
+
+
+async def test_a_snapshot_is_used_until_it_is_too_old_or_something_is_changed(serve: Serve) -> None:
+    double, door = await serve("3.0")
+    await door.probe()
+    scope = Scope(logins={"root": ""}, may_be_old=60.0)
+    texts = password_texts({})
+    double.faults.calls.clear()
+    for count, look in ((1, scope), (1, scope), (2, replace(scope, may_be_old=0.0)), (2, scope)):
+        await door.observe(look, texts)
+        assert double.faults.count("BackupRBAC") == count
+    await do(door, CreateRole("r"))
+    assert "r" in (await door.observe(scope, texts)).roles
+
+
+async def test_a_snapshot_that_was_read_while_something_was_changed_is_used_once(serve: Serve) -> None:
+    double, door = await serve("3.0")
+    await door.probe()
+    scope, texts = Scope(logins={"root": ""}, may_be_old=60.0), password_texts({})
+    double.faults.calls.clear()
+    double.faults.add(None, "BackupRBAC", delay=0.3)
+    reading = asyncio.create_task(door.observe(scope, texts))
+    await asyncio.sleep(0)
+    await do(door, CreateRole("r"))
+    await reading
+    await door.observe(scope, texts)
+    assert double.faults.count("BackupRBAC") == 2
 
 
 @pytest.mark.parametrize("dress", GROUPS)

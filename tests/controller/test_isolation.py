@@ -1,7 +1,5 @@
 """One bad thing concerns one claim: a Secret, an object, a name in Milvus, a change that is not answered."""
 
-import asyncio
-
 import pytest
 
 from support.controller_bed import ControllerBed, controller_bed
@@ -93,13 +91,15 @@ async def test_a_change_that_is_never_answered_goes_to_the_back_alone() -> None:
     async with controller_bed() as bed:
         await applied(bed, "good")
         await bed.wait_ready("milvususers", "good")
-        bed.double.faults.add(Trouble.REFUSED, "CreateCredential", times=1)
-        bed.user("aaa", roles=["reader"])
-        await asyncio.sleep(0)
-        bed.user("bbb", roles=["reader"])
-        bed.user("ccc", roles=["reader"])
-        await bed.wait_ready("milvususers", "bbb", "ccc", "aaa")
-        await bed.wait_ready("milvusconnections", "prod")
+        bed.double.faults.add(Trouble.REFUSED, "CreateCredential", times=1000, about="aaa")
+        for user in ("aaa", "bbb", "ccc"):
+            bed.user(user, roles=["reader"])
+        await others_are_served(bed)
+        await bed.wait_ready("milvususers", "bbb", "ccc")
+        await bed.wait(lambda: bed.reason("milvususers", "aaa") == "Unreachable", "the user says so")
+        assert bed.is_ready("milvusconnections", "prod")
+        bed.double.faults.coming.clear()
+        await bed.wait_ready("milvususers", "aaa")
 
 
 async def test_a_fault_of_ours_with_one_claim_is_said_of_that_claim() -> None:

@@ -142,7 +142,9 @@ def _is_still(story: Story) -> bool:
 
 def _rounds(story: Story) -> int:
     lines = story.operator.get("/metrics").splitlines()
-    counts = [line.rpartition(" ")[2] for line in lines if line.startswith("milvus_rbac_rounds_total{")]
+    counts = [
+        line.rpartition(" ")[2] for line in lines if line.startswith("milvus_rbac_reconciliations_total{")
+    ]
     return int(sum(map(float, counts)))
 
 

@@ -23,15 +23,17 @@ LIMITS = ServerSettings(
 HOME = "milvus"
 """The namespace of the connection."""
 DEADLINE = 20.0
+QUIET = 0.5
+"""Seconds without a request after which nothing is left to do."""
 
 
 class ControllerBed:
     """One controller, one Kubernetes, some Milvus."""
 
-    def __init__(self, double: Double, **settings: Any) -> None:
+    def __init__(self, double: Double, kube: Kubernetes | None = None, **settings: Any) -> None:
         self.double = double
-        self.kube = Kubernetes()
-        self.kube.on_event = self._deliver
+        self.kube = kube or Kubernetes()
+        self.watch_again()
         cluster = Cluster(self.kube, settings.get("namespaces"))  # type: ignore[arg-type]  # the dictionary stands in for the client
         self.lease = Lease(self.kube, LeaseName("operator", "lease"), "this")  # type: ignore[arg-type]  # as above
         self.metrics = Metrics()
@@ -39,6 +41,36 @@ class ControllerBed:
         self.longest_block = 0.0
         """Seconds for which the event loop did not run other tasks, at most."""
         self._tasks: list[asyncio.Task[None]] = []
+
+    def watch_again(self) -> None:
+        """Hear of every change from now on."""
+        self.kube.on_event = self._deliver
+
+    def successor(self) -> "ControllerBed":
+        """Return the controller of another replica."""
+        return ControllerBed(self.double, self.kube)
+
+    async def stop(self) -> None:
+        """End the controller, and give the Lease back."""
+        await self.__aexit__()
+
+    async def quiet(self) -> None:
+        """Wait until nothing is left to do."""
+        queues = [one.queue for one in self.manager.reconcilers.values()]
+        await self.wait(lambda: not any(len(queue) for queue in queues), "every queue is empty")
+        seen, since = -1, time.monotonic()
+
+        def is_quiet() -> bool:
+            nonlocal seen, since
+            if seen != (now := len(self.double.faults.calls) + len(self.kube.log)):
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since > QUIET
+
+        await self.wait(is_quiet, "nothing is asked any more")
+
+    def spec(self, plural: str, name: str, namespace: str = HOME) -> Json:
+        """Return the spec of a resource."""
+        return dict(self.kube.objects[plural, namespace, name]["spec"])
 
     def _deliver(self, plural: str, event: str, body: Json) -> None:
         if plural in KINDS:

@@ -46,7 +46,7 @@ from milvus_rbac.milvus.errors import (
     StillGranted,
     Unreachable,
 )
-from milvus_rbac.milvus.port import Capabilities, Password, PasswordTexts
+from milvus_rbac.milvus.port import Aliases, Capabilities, Password, PasswordTexts
 
 ROOT_PASSWORD = Password("root's own")
 
@@ -106,8 +106,8 @@ class FakeMilvus:
             },
         )
 
-    async def resolve(self, places: Collection[Place]) -> Mapping[Place, str | None]:  # noqa: ARG002 - the port's
-        return {}  # this old, no server looks aliases up
+    async def resolve(self, places: Collection[Place]) -> Aliases:  # noqa: ARG002 - the port's
+        return Aliases()  # this old, no server looks aliases up
 
     async def confirm(self, users: Collection[str], password_texts: PasswordTexts) -> Mapping[str, User]:  # noqa: ARG002 - the port's
         return {}  # this old, no server shows hashes

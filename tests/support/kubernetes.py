@@ -105,6 +105,16 @@ class Kubernetes:
         known["metadata"].setdefault("annotations", {}).update(annotations)
         self._store(plural, known, "MODIFIED")
 
+    def label(self, plural: str, namespace: str, name: str, **labels: str) -> None:
+        """Set labels of an object."""
+        known = self.objects[plural, namespace, name]
+        known["metadata"].setdefault("labels", {}).update(labels)
+        self._store(plural, known, "MODIFIED")
+
+    def touch(self, plural: str, namespace: str, name: str) -> None:
+        """Give an object that was changed in place its next version."""
+        self._store(plural, self.objects[plural, namespace, name], "MODIFIED")
+
     def delete(self, plural: str, namespace: str, name: str) -> None:
         """Delete an object: at once, or when its finalizers are gone."""
         known = self.objects[plural, namespace, name]

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from support.operator import OperatorProcess, permit
 from testbed.api_forwarder import ApiForwarder
 from testbed.chart import Release
@@ -71,6 +73,12 @@ class Story:
         """Kill the operator and run it again, as the same Pod would."""
         self.operator.kill()
         return self.start_operator()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of an operator's metric over all of its series that have these labels."""
+        families = text_string_to_metric_families(self.operator.get("/metrics"))
+        samples = (sample for family in families for sample in family.samples if sample.name == name)
+        return sum(one.value for one in samples if labels.items() <= one.labels.items())
 
     def close(self) -> None:
         """End all operators, then let go of everything: the namespace must not hang on a finalizer."""

@@ -1,4 +1,7 @@
-"""What a whole test session must leave as it was: users and roles made by hand before it, and no process after it."""
+"""What holds for a whole test session.
+
+Users and roles made by hand before it are as they were, no process is left, and no server can be reached from elsewhere.
+"""
 
 import os
 import secrets
@@ -9,6 +12,7 @@ from typing import Final
 from typing_extensions import override
 
 from support.handmade import Handmade
+from support.listeners import Listeners
 from testbed.bed import TestBed
 from testbed.milvus import STANDARD, MilvusServer, Profile
 from testbed.processes import processes_with
@@ -35,8 +39,12 @@ class SuiteBed(TestBed):
         return server
 
     def end(self) -> list[str]:
-        """End everything; say what is not as it was."""
-        return [*self._changed(), *self._left()]
+        """End everything; return what is not as it should be."""
+        return [*self._exposed(), *self._changed(), *self._left()]
+
+    def _exposed(self) -> Iterator[str]:
+        listeners = Listeners(lambda: [int(one.split()[0]) for one in self._started()])
+        yield from (f"It listens beyond the loopback interface: {one}" for one in listeners.exposed())
 
     def _changed(self) -> Iterator[str]:
         try:
@@ -50,6 +58,9 @@ class SuiteBed(TestBed):
 
     def _left(self) -> Iterator[str]:
         deadline = time.monotonic() + _GRACE
-        while (left := processes_with(f"{_MARK}={self._mark}")) and time.monotonic() < deadline:
+        while (left := self._started()) and time.monotonic() < deadline:
             time.sleep(0.1)
         yield from (f"A process was left running: {process}" for process in left)
+
+    def _started(self) -> list[str]:
+        return processes_with(f"{_MARK}={self._mark}")

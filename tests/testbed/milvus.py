@@ -16,6 +16,7 @@ import yaml
 
 from testbed.build import MilvusBinary
 from testbed.milvus_admin import ROOT_PASSWORD, MilvusAdmin, MilvusRefusedError
+from testbed.network_namespace import secluded
 from testbed.processes import Process, free_port, release_port
 
 TLS_NAME: Final = "milvus.test"
@@ -192,7 +193,8 @@ class MilvusServer:
         # Not the wheel's console script: it starts the server as a child, which would outlive its own death.
         # The alias names its pid file, which all servers of a machine keep in one folder.
         argv: list[str | Path] = [self._binary.server, "run", "standalone", "-alias", self._state.name]
-        self._process = Process.start(argv, self.log, env=environment, cwd=self._state)
+        # It listens on every interface, whatever its settings.
+        self._process = Process.start(secluded(argv, self.port), self.log, env=environment, cwd=self._state)
         self._process.wait_until(self._ready, 120, pause=0.1)
 
     def _ready(self) -> bool:

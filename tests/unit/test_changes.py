@@ -95,7 +95,7 @@ def with_role(name: str, *grants: Grant) -> State:
         ),
         pytest.param(
             RecreateUser("ann", frozenset({"writer"})),
-            Phase.PASSWORDS,
+            Phase.RECREATE,
             True,
             "drop and re-create user ann to change its password",
             with_user("ann", "writer", password=IN_FORCE),

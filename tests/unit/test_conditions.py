@@ -37,6 +37,7 @@ def test_every_reason_waits_for_something_or_nothing() -> None:
         Reason.UNREACHABLE,
         Reason.DELETION_BLOCKED,
         Reason.INTERNAL_ERROR,
+        Reason.PENDING,
     }
 
 

@@ -1,4 +1,4 @@
-"""What servers were heard to say, word by word, and what it means. The texts were recorded on real servers."""
+"""What the replies of servers mean. The texts were recorded on real servers, or are in their source."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ Code = grpc.StatusCode
 
 
 def _status(text: str, legacy: int = 1) -> SimpleNamespace:
-    """A status as most servers give it: one number for all, so that only the text says what it is."""
+    """Return a status like that of most servers: one number for all refusals, so that only the text tells them apart."""
     return SimpleNamespace(error_code=legacy, code=65535, reason=text)
 
 
@@ -80,7 +80,14 @@ def _status(text: str, legacy: int = 1) -> SimpleNamespace:
             "Received http2 header with status: 404",
             Unreachable,
             Reason.UNREACHABLE,
-            "HTTP status 404",
+            "no Milvus (HTTP status 404)",
+        ),
+        (  # while Milvus restarts behind it
+            Code.UNAVAILABLE,
+            "Received http2 header with status: 503",
+            Unreachable,
+            Reason.UNREACHABLE,
+            "does not reach Milvus behind it (HTTP status 503)",
         ),
         (
             Code.DEADLINE_EXCEEDED,
@@ -298,6 +305,24 @@ def test_a_call_without_a_reply_says_what_to_check(
             Refused,
             Reason.INVALID_SCOPE,
             "Database",
+        ),
+        (
+            "Invalid collection alias: my-docs.  collection alias can only contain numbers, letters and underscores",
+            Refused,
+            Reason.INVALID_SCOPE,
+            "my-docs",
+        ),
+        (
+            "the length of collection name must be not greater than limit: invalid parameter[256 out of range 0 <= value <= 255]",
+            Refused,
+            Reason.INVALID_SCOPE,
+            "256",
+        ),
+        (
+            "privilege group name a b can only contain numbers, letters and underscores: invalid parameter",
+            Refused,
+            Reason.INVALID_NAME,
+            "a b",
         ),
         ("database not found[database=nodb]", DatabaseMissing, Reason.INVALID_SCOPE, "nodb"),
         (

@@ -7,7 +7,7 @@ import pytest
 
 from milvus_rbac.domain.claims import Claim, Kind, Origin, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.ownership import EndpointCandidate, assemble, check, elect, owners, serving
+from milvus_rbac.domain.ownership import EndpointCandidate, address_holder, assemble, check, elect, owners
 
 NO = Refusal(Reason.INVALID_NAME, "no")
 EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -158,62 +158,32 @@ def test_a_role_is_owned_by_the_claim_that_has_it_and_not_by_one_that_asks_for_i
 # --- one connection for each endpoint
 
 
-def candidate(uid: str, created_at: str = EARLY, **fields: bool) -> EndpointCandidate:
-    return EndpointCandidate(uid, created_at, **fields)
+OLD = EndpointCandidate("old", EARLY)
+YOUNG = EndpointCandidate("young", LATE)
 
 
 @pytest.mark.parametrize(
-    ("candidates", "served", "reason"),
+    ("own", "other", "holder", "reason"),
     [
-        ([], None, "nothing leads there"),
-        ([candidate("a")], "a", "a single one is served, or it could never become Ready"),
-        ([candidate("a", EARLY), candidate("b", LATE)], "a", "of two that were never Ready the older"),
-        ([candidate("b"), candidate("a")], "a", "of one second, the uid decides"),
+        (OLD, YOUNG, None, "the oldest is tried first"),
+        (YOUNG, OLD, "old", "the older one has its chance first"),
+        (YOUNG, replace(OLD, was_tried=True), None, "it was tried and never worked, so it holds nothing"),
+        (replace(OLD, was_tried=True), YOUNG, None, "a younger one that was not tried holds nothing yet"),
+        (YOUNG, replace(OLD, was_tried=True, has_worked=True), "old", "the oldest that works"),
+        (replace(YOUNG, has_worked=True), replace(OLD, has_worked=True), "old", "both work"),
+        (replace(OLD, has_worked=True), replace(YOUNG, has_worked=True), None, "both work"),
         (
-            [candidate("a", EARLY, was_ready=True), candidate("b", LATE, was_ready=True)],
-            "a",
-            "of two that were Ready the older",
+            OLD,
+            replace(YOUNG, has_worked=True),
+            "young",
+            "one that works is not displaced by one that never did",
         ),
-        (
-            [candidate("a", EARLY), candidate("b", LATE, was_ready=True)],
-            "b",
-            "an older one that was never Ready does not displace the incumbent",
-        ),
-        (
-            [candidate("a", EARLY, was_ready=True, suspended=True), candidate("b", LATE)],
-            "b",
-            "a suspended one holds no address",
-        ),
-        ([candidate("a", was_ready=True, suspended=True)], None, "nor is it served alone"),
-        (
-            [candidate("a", EARLY, was_ready=True), candidate("b", LATE, was_ready=True, suspended=True)],
-            "a",
-            "and none is taken from the older by it",
-        ),
-        (
-            [candidate("a", EARLY, was_ready=True, deleting=True), candidate("b", LATE)],
-            "b",
-            "one that is being deleted holds no address",
-        ),
-        (
-            [candidate("a", was_ready=True, deleting=True)],
-            "a",
-            "but alone it is served, so that its resources can go",
-        ),
-        (
-            [candidate("a", EARLY, deleting=True), candidate("b", LATE, was_ready=True, deleting=True)],
-            "b",
-            "and of two that go the one that works",
-        ),
-        (
-            [candidate("a", EARLY, deleting=True), candidate("b", LATE, suspended=True, was_ready=True)],
-            "a",
-            "a suspended one does not even hold it against one that goes",
-        ),
+        (YOUNG, replace(OLD, has_worked=True, is_out=True), None, "suspended, or being deleted"),
+        (replace(YOUNG, created_at=EARLY), OLD, "old", "of equal age: the uid decides"),
     ],
 )
-def test_the_oldest_connection_that_works_is_served(
-    candidates: list[EndpointCandidate], served: str | None, reason: str
+def test_the_oldest_connection_that_works_holds_the_address(
+    own: EndpointCandidate, other: EndpointCandidate, holder: str | None, reason: str
 ) -> None:
-    for order in (candidates, candidates[::-1]):
-        assert serving(order) == served, reason
+    found = address_holder(own, [other])
+    assert (found.uid if found else None) == holder, reason

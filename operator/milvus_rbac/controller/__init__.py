@@ -1,1 +1,1 @@
-"""The corridor: which claims are looked at when, what one round does, and what it tells. Opens both doors, knows no Kopf."""
+"""Which claims are reconciled when, what one turn does, and what is reported. It reaches Kubernetes and Milvus through kube/ and milvus/, and knows no Kopf."""

@@ -34,7 +34,7 @@ from milvus_rbac.milvus.port import Milvus, PasswordTexts
 
 HASHING_WIDTH = 4
 """Passwords are hashed in parallel on the server (50 ms each on 3.0); all other writes go one by one there."""
-_HASHING = {Phase.USERS, Phase.PASSWORDS}
+_HASHING = {Phase.USERS, Phase.PASSWORDS, Phase.RECREATE}
 
 Step = tuple[str, Change]
 """A claim's uid and one of its changes."""
@@ -46,7 +46,7 @@ class Budget:
 
     others_wait: Callable[[], bool] = lambda: False
     """Whether other claims are due."""
-    shared: float = 1.0
+    shared: float = 0.5
     """Seconds where other claims are due."""
     alone: float = 5.0
     """Seconds where none is."""

@@ -171,6 +171,7 @@ def server_facts(
         cloud=found.cloud,
         companions=found.companions,
         databases_are_boundaries=found.databases_are_boundaries,
+        resolves_aliases=found.resolves_aliases,
     )
 
 

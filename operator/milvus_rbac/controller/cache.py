@@ -1,6 +1,6 @@
 """The informer cache: what Kubernetes holds, as last seen, and the ways to find it again.
 
-It knows nothing of Milvus, decides nothing and calls nobody: what has changed waits in `changes` for the manager.
+It knows nothing of Milvus, decides nothing and calls nothing: what has changed waits in `changes` for the manager.
 """
 
 import asyncio

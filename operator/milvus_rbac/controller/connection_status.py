@@ -115,7 +115,7 @@ ROOT_WARNING = {
 def connection_conditions(
     entry: Entry, capabilities: Capabilities | None, refusals: Iterable[Refusal]
 ) -> tuple[Condition, ...]:
-    """Say whether the server can be worked with."""
+    """Return the conditions of a connection: whether its server can be worked with."""
     found = [*refusals, *_server_refusals(capabilities)]
     version = capabilities.version if capabilities else ""
     return summarize_ready(found, f"Milvus {version} answers, and authorization is on.", entry.generation)
@@ -135,7 +135,7 @@ def _server_refusals(capabilities: Capabilities | None) -> Iterable[Refusal]:
 
 
 def lacking_privileges(capabilities: Capabilities) -> Refusal | None:
-    """Name all privileges that the operator's account would need and does not have."""
+    """Return why the operator's account is not enough, with all privileges that it lacks; None when it is."""
     if not capabilities.missing_privileges:
         return None
     names = ", ".join(capabilities.missing_privileges)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
@@ -47,6 +47,12 @@ _BIG: Final = ("grants", "plan", "privileges")
 """Fields of a status that are only ever compared: the cache keeps their digest."""
 _HEAVY: Final = 500
 """A claim that may expand to more grants than this is reconciled apart from the others."""
+
+
+class Digest(str):
+    """Stands for a big list of a status that the cache does not keep; equal lists have equal digests."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,15 +255,15 @@ def read_entry(body: Mapping[str, Any], known: Entry | None = None) -> Entry:
 def compact(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a status without its conditions, and with a digest in the place of each big list."""
     return {
-        sys.intern(key): _digest(value) if key in _BIG else value
+        sys.intern(key): _digest(value) if key in _BIG and not isinstance(value, Digest) else value
         for key, value in status.items()
         if key != "conditions"
     }
 
 
-def _digest(value: object) -> str:
+def _digest(value: object) -> Digest:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return Digest(hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest())
 
 
 def _interned(condition: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -272,12 +278,12 @@ def _interned(condition: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _read_spec(body: Mapping[str, Any]) -> tuple[Spec | None, str]:
     try:
-        spec = CLASSES[body["kind"]].parse(body).spec  # type: ignore[attr-defined]  # every kind has one
+        spec = CLASSES[body["kind"]].parse_spec(body)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(("spec", *(str(part) for part in first["loc"])))
         return None, f"{where}: {first['msg']}"
-    return spec, ""
+    return cast("Spec", spec), ""
 
 
 def _claimed_name(spec: Mapping[str, Any]) -> str:

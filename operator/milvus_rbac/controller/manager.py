@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from milvus_rbac.settings import Settings
 
 LABELS_INTERVAL: Final = 30.0
 """Seconds between two looks at the labels of namespaces, while a connection selects by them."""
+PULSE: Final = 0.05
+"""Seconds between two looks at how late the event loop is."""
 RETRY: Final = 1.0
 """Seconds until everything is read again that could not be read before the first turn."""
 
@@ -81,6 +84,7 @@ class Manager:
                 "labels": self._follow_labels(),
                 "leadership": self._follow_lease(),
                 "resync": self._follow_interval(),
+                "pulse": self._follow_pulse(),
             }.items():
                 self._start(task, work)
             raise RuntimeError(f"The task {await self._ended} has ended by itself.")
@@ -89,6 +93,10 @@ class Manager:
             for one in tasks:
                 one.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def resync(self) -> None:
+        """Read everything again. Raises ClusterError when that fails."""
+        await self._resync.read_everything()
 
     # --- what the watches tell
 
@@ -215,7 +223,7 @@ class Manager:
             await asyncio.sleep(pause)
             pause = INTERVAL
             try:
-                await self._resync.read_everything()
+                await self.resync()
             except ClusterError as problem:
                 logger.warning("Kubernetes could not be read again: %s", problem)
 
@@ -231,6 +239,15 @@ class Manager:
                 self._look(entry)
 
     # --- metrics
+
+    async def _follow_pulse(self) -> None:
+        """Measure how late the event loop is because this process computes, whatever else the machine does."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due, computed = loop.time() + PULSE, time.thread_time()
+            await asyncio.sleep(PULSE)
+            late = min(loop.time() - due, time.thread_time() - computed)
+            self._services.metrics.event_loop_block.observe(max(0.0, late))
 
     def _standings(self) -> Iterator[Standing]:
         """Yield how every resource stands."""

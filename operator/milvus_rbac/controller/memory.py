@@ -128,7 +128,7 @@ class Memory:
                 del self._waiters[wait]
 
     def renew(self, uid: str) -> None:
-        """Give a claim a fresh start: its spec, its Secret or an annotation that asks for something has changed."""
+        """Forget failures and contention of a claim: its spec, its Secret or an annotation that asks for something has changed."""
         record = self._claims.get(uid)
         if record is not None:
             record.failures = record.decided_again = 0
@@ -144,7 +144,7 @@ class Memory:
         self._waiters[wait].add(uid)
 
     def wake(self, wait: Wait) -> frozenset[str]:
-        """Return who has waited for something that is there now; nobody waits for it any more."""
+        """Return which claims have waited for something that is there now; none waits for it any more."""
         uids = frozenset(self._waiters.pop(wait, ()))
         for uid in uids:
             self.of(uid).waits.discard(wait)

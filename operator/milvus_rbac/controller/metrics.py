@@ -29,6 +29,7 @@ _Family = TypeVar("_Family", Counter, Gauge, Histogram)
 
 _WAITS: Final = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
 """Seconds: what the operator takes, then what people take to create a Secret or a role."""
+_BLOCKS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _READS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -45,13 +46,13 @@ class Standing(NamedTuple):
 
 
 class Standings(Collector):
-    """Counts what the store knows, when somebody asks."""
+    """Counts what the cache knows, when Prometheus asks."""
 
     def __init__(
-        self, read: Callable[[], Iterable[Standing]], dirty: Callable[[], Mapping[str, int]]
+        self, read: Callable[[], Iterable[Standing]], queued: Callable[[], Mapping[str, int]]
     ) -> None:
         self._read = read
-        self._dirty = dirty
+        self._queued = queued
 
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -70,17 +71,17 @@ class Standings(Collector):
             "How often everything is compared: spec.interval.",
             labels=("connection",),
         )
-        dirty = GaugeMetricFamily(
-            "milvus_rbac_dirty_claims", "Resources that wait to be looked at.", labels=("connection",)
+        queued = GaugeMetricFamily(
+            "milvus_rbac_workqueue_depth", "Claims that wait to be reconciled.", labels=("connection",)
         )
         for one, count in Tally(self._read()).items():
             family = connections if one.is_connection else claims
             family.add_metric((one.connection, one.reason), count)
             if one.interval is not None:
                 intervals.add_metric((one.connection,), one.interval)
-        for connection, count in self._dirty().items():
-            dirty.add_metric((connection,), count)
-        yield from (claims, connections, intervals, dirty)
+        for connection, count in self._queued().items():
+            queued.add_metric((connection,), count)
+        yield from (claims, connections, intervals, queued)
 
 
 class Metrics:
@@ -115,19 +116,25 @@ class Metrics:
             ("namespace",),
             registry=self.registry,
         )
+        self.event_loop_block = Histogram(
+            "milvus_rbac_event_loop_block_seconds",
+            "For how long the process computed without looking at anything else.",
+            registry=self.registry,
+            buckets=_BLOCKS,
+        )
         self.left_behind = self._counter(
             "left_behind", "Users, roles and privilege groups that stayed in Milvus when their resource went."
         )
         self.last_success = self._gauge(
             "last_success_timestamp_seconds", "When a look at the connection last ended well."
         )
-        self.rounds = self._counter("rounds", "Rounds, by result.", "result")
-        self.round_seconds = self._histogram("round_seconds", "Time of a round.")
-        self.snapshot_seconds = self._histogram(
-            "snapshot_seconds", "Time to read Milvus for a round.", _READS
+        self.reconciliations = self._counter(
+            "reconciliations", "Turns in which claims were reconciled, by result.", "result"
         )
+        self.reconcile_seconds = self._histogram("reconcile_seconds", "Time of a turn.")
+        self.snapshot_seconds = self._histogram("snapshot_seconds", "Time to read Milvus for a turn.", _READS)
         self.snapshot_objects = self._gauge(
-            "snapshot_objects", "What the last round saw in Milvus, by kind.", "kind"
+            "snapshot_objects", "What the last turn saw in Milvus, by kind.", "kind"
         )
         self.changes = self._counter(
             "changes", "Changes made in Milvus, by verb and result.", "verb", "result"
@@ -211,19 +218,21 @@ class ConnectionMetrics(Listener):
         self._all.last_success.labels(self._connection).set(now)
 
     def saw(self, observed: State, seconds: float) -> None:
-        """A round has read Milvus."""
+        """Note what a turn has read in Milvus, and how long that took."""
         self._all.snapshot_seconds.labels(self._connection).observe(seconds)
         sizes = {"users": len(observed.users), "roles": len(observed.roles)}
         grants = [role.grants for role in observed.roles.values()]
-        if None not in grants:  # most rounds look at the grants of a few roles
+        if observed.grant_count is not None:
+            sizes["grants"] = observed.grant_count
+        elif None not in grants:  # most turns look at the grants of a few roles
             sizes["grants"] = sum(len(held or ()) for held in grants)
         for kind, size in sizes.items():
             self._all.snapshot_objects.labels(self._connection, kind).set(size)
 
     def ended(self, result: Literal["ok", "trouble"], seconds: float) -> None:
-        """A round is over."""
-        self._all.rounds.labels(self._connection, result).inc()
-        self._all.round_seconds.labels(self._connection).observe(seconds)
+        """Note that a turn is over."""
+        self._all.reconciliations.labels(self._connection, result).inc()
+        self._all.reconcile_seconds.labels(self._connection).observe(seconds)
 
     def changed(self, verb: str, result: ChangeResult) -> None:
         """A change was tried."""

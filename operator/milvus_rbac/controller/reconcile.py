@@ -9,14 +9,15 @@ from milvus_rbac.controller.apply import Budget, Outcome, apply_plans
 from milvus_rbac.controller.batch import Batch
 from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdatePassword
-from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser
+from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser, stale_of
+from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.desired import ServerFacts, lower, suspects
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
 from milvus_rbac.domain.plan import ClaimPlan, Proposal
 from milvus_rbac.domain.state import Scope, State, User
 from milvus_rbac.milvus.errors import MilvusRbacError
-from milvus_rbac.milvus.port import Milvus
+from milvus_rbac.milvus.port import Aliases, Milvus
 
 
 class Ownership(Protocol):
@@ -49,6 +50,8 @@ class Result:
     observed: State
     plans: tuple[ClaimPlan, ...]
     outcome: Outcome
+    troubled: Mapping[str, Refusal] = field(default_factory=dict)
+    """Claims (uids) whose object in Milvus could not be read, and why."""
     confirmed: Mapping[str, User] = field(default_factory=dict)
     """The users whose password was set, as the server shows them afterwards; none where it does not."""
     reading: float = 0.0
@@ -69,16 +72,28 @@ async def reconcile_once(
     started = time.perf_counter()
     observed = await milvus.observe(scope_of(turn), batch.texts)
     reading = time.perf_counter() - started
-    owned = [claim for claim, refusal in batch.assembled if refusal is None]
-    unclear = suspects(owned, observed)
-    aliases = await milvus.resolve(unclear) if unclear else {}
-    desired = lower(batch.assembled, server, observed, batch.role_owners, aliases)
+    troubled = _troubled(batch, observed)
+    assembled = [one for one in batch.assembled if one[0].ref.uid not in troubled]
+    unclear = suspects((claim for claim, refusal in assembled if refusal is None), observed, server)
+    found = await milvus.resolve(unclear) if unclear else Aliases()
+    # What is not known of a name takes nothing.
+    aliases = {**dict.fromkeys((*found.troubled, *found.unasked)), **found.known}
+    desired = lower(assembled, server, observed, batch.role_owners, aliases)
     proposals = diff(observed, desired, server.known_privileges)
     plans = guard(proposals, observed, server, turn.contested(proposals), batch.role_owners)
     allowed = await ownership.prepare(plans)
     plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)
     await apply_plans(plans, milvus, batch.texts, may_write, turn.outcome, turn.budget)
-    return Result(observed, plans, turn.outcome, await _confirm(milvus, turn), reading)
+    return Result(observed, plans, turn.outcome, troubled, await _confirm(milvus, turn), reading)
+
+
+def _troubled(batch: Batch, observed: State) -> Mapping[str, Refusal]:
+    """Return the claims (uids) whose object could not be read: nothing is decided about them, dropping included."""
+    return {
+        claim.ref.uid: observed.troubles[claim.ref.kind.noun, claim.object_name]
+        for claim, refusal in batch.assembled
+        if refusal is None and (claim.ref.kind.noun, claim.object_name) in observed.troubles
+    }
 
 
 async def _confirm(milvus: Milvus, turn: Turn) -> Mapping[str, User]:
@@ -99,9 +114,13 @@ def scope_of(turn: Turn) -> Scope:
     groups = any(claim.ref.kind is Kind.GROUP for claim in owners)
     return Scope(
         roles={
-            claim.object_name: turn.batch.databases.get(claim.ref.uid, frozenset())
-            for claim in owners
-            if claim.ref.kind is Kind.ROLE
+            # What a group left in the proxies is taken from roles that may not hold it any more.
+            **{one.role: frozenset() for claim in owners for one in stale_of(claim)},
+            **{
+                claim.object_name: turn.batch.databases.get(claim.ref.uid, frozenset())
+                for claim in owners
+                if claim.ref.kind is Kind.ROLE
+            },
         },
         # A foreign account is never probed unless it may be taken over; one that is ours and goes, needs no proof.
         logins={

@@ -350,6 +350,9 @@ class Reconciler:
             raise
         finally:
             self._metrics.ended(result, time.perf_counter() - started)
+            for entry in chosen:
+                if entry.uid not in self._cache.entries:  # it went while the turn ran
+                    self.forget(entry.uid)
 
     async def _run(
         self,

@@ -5,6 +5,7 @@ from milvus_rbac.controller.claims import unreadable_spec
 from milvus_rbac.controller.connection import endpoint
 from milvus_rbac.controller.entry import Entry
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.ownership import EndpointCandidate, address_holder
 from milvus_rbac.settings import Settings
 
 
@@ -36,33 +37,24 @@ def _refuse_address(entry: Entry, server: str, cache: Cache, settings: Settings)
 
 
 def _holder(entry: Entry, server: str, cache: Cache, settings: Settings) -> Entry | None:
-    """Return the other connection that holds the address of a server: the oldest one that works.
-
-    One that is suspended, is being deleted, or was tried and has never been Ready holds no address against others.
-    """
-    rivals = [
-        other
+    """Return the other connection that holds the address of a server."""
+    others = {
+        other.uid: other
         for other in cache.connections()
         if other.uid != entry.uid
-        and other.connection is not None
         and settings.allows_connections_in(other.name[0])
         and endpoint(cache.uri(other), other.name[0]) == server
-        and _holds(other)
-        and (_rank(other) < _rank(entry) or not _has_worked(entry))
-    ]
-    older = [other for other in rivals if _has_worked(other) or _rank(other) < _rank(entry)]
-    return min(older, key=_rank, default=None)
+    }
+    holder = address_holder(_candidate(entry), (_candidate(other) for other in others.values()))
+    return others[holder.uid] if holder else None
 
 
-def _holds(entry: Entry) -> bool:
-    is_out = entry.deleting or entry.connection is None or entry.connection.suspend
-    # One that was not tried yet has its chance first.
-    return not is_out and (_has_worked(entry) or entry.ready is None)
-
-
-def _has_worked(entry: Entry) -> bool:
-    return "server" in entry.status
-
-
-def _rank(entry: Entry) -> tuple[str, str]:
-    return (entry.created_at, entry.uid)
+def _candidate(entry: Entry) -> EndpointCandidate:
+    spec = entry.connection
+    return EndpointCandidate(
+        entry.uid,
+        entry.created_at,
+        is_out=entry.deleting or spec is None or spec.suspend,
+        has_worked="server" in entry.status,
+        was_tried=entry.ready is not None,
+    )

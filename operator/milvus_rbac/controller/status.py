@@ -1,4 +1,4 @@
-"""What is true of each resource after a turn, as its status. Pure: writes nothing and asks nobody."""
+"""What is true of each resource after a turn, as its status. Pure: it neither reads nor writes anything."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -46,18 +46,18 @@ MOST_GRANTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is to be said of one resource."""
+    """What is true of one resource."""
 
     status: dict[str, Any]
     """Everything but the conditions."""
     conditions: tuple[Condition, ...]
     transitions: tuple[Event, ...] = ()
-    """What became of Ready; told when the status is written."""
+    """The Events about Ready, recorded when the status is written."""
     changes: tuple[Event, ...] = ()
-    """What was done to Milvus that nobody asked for by a change of the resource; told always."""
+    """The Events about changes in Milvus that no change of the resource asked for, recorded in any case."""
     refusals: tuple[Refusal, ...] = ()
     repairs: int = 0
-    """How many changes put back what others had changed."""
+    """How many changes put back what other clients had changed."""
 
     @property
     def only_waits(self) -> bool:
@@ -77,7 +77,10 @@ def report(
     endpoint: str,
     unbound: Refusal | None = None,
 ) -> Report:
-    """Say what is true of a resource that is not being deleted; `unbound` is why its application's Secret is not right."""
+    """Return what is true of a resource that is not being deleted.
+
+    `unbound` is why the Secret of its application could not be written.
+    """
     uid, name, outcome = entry.uid, plan.claim.object_name, result.outcome
     done = outcome.done[uid]
     held = held_now(plan, result, server)
@@ -111,7 +114,7 @@ def report(
 
 
 def pending_report(entry: Entry, refusal: Refusal) -> Report:
-    """Say what keeps a resource from being looked at at all; what was true of it before stays."""
+    """Return a status that says why a resource can't be reconciled; the rest of its status stays as it is."""
     kept = {
         key: value for key, value in entry.status.items() if key not in {"conditions", "observedGeneration"}
     }
@@ -121,14 +124,14 @@ def pending_report(entry: Entry, refusal: Refusal) -> Report:
 
 
 def should_decide_again(outcome: Outcome, uid: str) -> bool:
-    """Tell whether the world was not as observed, so that deciding again at once makes sense."""
+    """Return whether Milvus was not as observed, so that deciding again at once makes sense."""
     return any(
         isinstance(error, AlreadyExists | Changed | OldPasswordRefused) for _, error in outcome.failed[uid]
     )
 
 
 def held_now(plan: ClaimPlan, result: Result, server: ServerFacts) -> Held | None:
-    """Work out what the server holds of one claim now, without copying the whole of it."""
+    """Return what the server holds of one claim now, without a copy of the whole state."""
     claim, observed = plan.claim, result.observed
     name, done = claim.object_name, result.outcome.done[claim.ref.uid]
     match claim.ref.kind:
@@ -150,7 +153,7 @@ def held_now(plan: ClaimPlan, result: Result, server: ServerFacts) -> Held | Non
 
 
 def _still_stale(plan: ClaimPlan, result: Result) -> tuple[StaleGrant, ...]:
-    """Name what a group lost and the proxies still give: what was not cleared, of roles that are there."""
+    """Return what a group lost and the proxies still give: what was not cleared, of roles that exist."""
     done = (one for one in result.outcome.done[plan.claim.ref.uid] if isinstance(one, ClearProxies))
     cleared = {StaleGrant(one.role, one.grant) for one in done}
     made = {
@@ -161,7 +164,7 @@ def _still_stale(plan: ClaimPlan, result: Result) -> tuple[StaleGrant, ...]:
 
 
 def as_pending(stale: Iterable[StaleGrant]) -> list[dict[str, str]]:
-    """Write stale grants the way status.pendingRevokes has them."""
+    """Return stale grants in the form of status.pendingRevokes."""
     return [
         {
             "role": one.role,
@@ -174,7 +177,7 @@ def as_pending(stale: Iterable[StaleGrant]) -> list[dict[str, str]]:
 
 
 def _is_unsure(plan: ClaimPlan, result: Result) -> bool:
-    """Tell whether it may be there all the same: nobody could look, or the answer was none that the rules know."""
+    """Return whether the object may exist all the same: it could not be read, or the answer was an unknown one."""
     if plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable:
         return True
     return any(isinstance(error, InternalError) for _, error in result.outcome.failed[plan.claim.ref.uid])
@@ -196,7 +199,7 @@ UNVERIFIED = Refusal(
 
 
 def _is_unverified(entry: Entry, plan: ClaimPlan, held: Held | None, server: ServerFacts) -> bool:
-    """Tell whether nobody knows if the Secret's password is in force: the login that was to show it came to nothing."""
+    """Return whether it is unknown if the Secret's password is in force, because its login had no result."""
     wanted = plan.claim.wanted
     if not isinstance(held, User) or not isinstance(wanted, WantedUser) or plan.origin is None:
         return False
@@ -208,7 +211,7 @@ def _is_unverified(entry: Entry, plan: ClaimPlan, held: Held | None, server: Ser
 
 
 def _refusal_of(change: Change, error: MilvusRbacError) -> Refusal:
-    """Say why Milvus did not do it, and which field to correct where it is about what the resource asks for."""
+    """Return why Milvus refused a change, with the field to correct where it is about what the resource asks for."""
     refusal, where = error.refusal, field_of(change)
     # Creating a user is about its name and its password at once.
     if refusal.reason in _ABOUT_PASSWORDS:
@@ -251,7 +254,7 @@ def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant]) -> st
 def _details(plan: ClaimPlan, held: Held | None, entry: Entry) -> dict[str, Any]:
     claim = plan.claim
     if plan.origin is None and claim.permit is not None:
-        return {}  # what somebody else has under the name is nothing that other namespaces may find out
+        return {}  # other namespaces must not learn what another owner has under the name
     if isinstance(held, Role) and held.grants is not None:
         grants = sorted(held.grants)
         shown = [
@@ -301,7 +304,7 @@ def _password_condition(
 ) -> list[Condition]:
     refusal = _password_refusal(plan, outcome, server)
     if refusal is None and held.password is not PasswordVerdict.IN_FORCE:
-        # Nobody could tell: the user is not ours, or something went wrong while its login was tried.
+        # It is unknown: the user is not ours, or its login had no result.
         return []
     return [summarize_password(refusal, entry.generation)]
 

@@ -218,6 +218,7 @@ class TurnRunner:
         self.crowd = Crowd(len(result.observed.users), len(result.observed.roles))
         for plan in result.plans:
             self._learn(plan, played)
+        await self._report_troubled(result)
         for entry in self.cache.known(batch.entries.keys() - {plan.claim.ref.uid for plan in result.plans}):
             # It has no finalizer yet, or its intent could not be written.
             if not self.queue.is_scheduled(entry.uid):
@@ -233,6 +234,16 @@ class TurnRunner:
                 raise error
             if isinstance(error, Exception):
                 self._fail(batch.entries[uid], "concluded", error)
+
+    async def _report_troubled(self, result: Result) -> None:
+        """Report the claims of which something could not be read in Milvus, and read it again later."""
+        work = {}
+        for entry in self.cache.known(result.troubled):
+            record = self.memory.of(entry.uid)
+            self.queue.add_after(item_of(entry), record.backoff())
+            told = pending_report(entry, result.troubled[entry.uid])
+            work[entry.uid] = item_of(entry), self._write(entry, told, record)
+        await self.background.gather(work, requeue=False)
 
     async def _conclude(self, plan: ClaimPlan, played: Played) -> None:
         entry = self.cache.entries.get(plan.claim.ref.uid)
@@ -349,7 +360,7 @@ class TurnRunner:
         return False
 
     async def _hand_out(self, entry: Entry, plan: ClaimPlan, played: Played) -> Refusal | None:
-        """Give the application what is in force; return why that was not possible."""
+        """Write the application's Secret with what is in force; return why that was not possible."""
         if entry.user is None or entry.user.connection_secret is None or played.server.observe_only:
             return None
         held = held_now(plan, played.result, played.server)

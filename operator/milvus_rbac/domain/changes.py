@@ -206,13 +206,17 @@ CREATES = (CreateUser, CreateRole, CreateGroup)
 
 
 class Phase(IntEnum):
-    """The order of the changes of a turn: everything is given before anything is taken, and dropped in reverse order."""
+    """The order of the changes of a turn: everything is given before anything is taken, and dropped in reverse order.
 
+    New passwords come first: they depend on nothing, and a rotation must not wait for what others are given.
+    """
+
+    PASSWORDS = 0
     GROUPS = 1
     ROLES = 2
     GRANTS = 3
     USERS = 4
-    PASSWORDS = 5
+    RECREATE = 5
     BINDINGS = 6
     DESCRIPTIONS = 7
     UNBIND = 8
@@ -235,8 +239,10 @@ def phase(change: Change) -> Phase:
             return Phase.GRANTS
         case CreateUser():
             return Phase.USERS
-        case UpdatePassword() | RecreateUser():
+        case UpdatePassword():
             return Phase.PASSWORDS
+        case RecreateUser():
+            return Phase.RECREATE
         case BindRole():
             return Phase.BINDINGS
         case DescribeUser() | DescribeRole():

@@ -51,6 +51,8 @@ class ServerFacts:
     """Whether the server grants and revokes Load and Flush together with their companions."""
     databases_are_boundaries: bool = True
     """Whether a privilege in one database gives nothing in others (Milvus 3.0)."""
+    resolves_aliases: bool = False
+    """Whether a grant on an alias is stored under its collection (2.6.12 and later)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,19 +366,39 @@ def _no(where: str, why: str) -> Refusal:
     return Refusal(Reason.NOT_PERMITTED, message)
 
 
-def suspects(claims: Iterable[Claim], observed: State) -> frozenset[Place]:
-    """Name the collections that are asked for and not granted, by roles with grants on other collections of that database."""
+def suspects(claims: Iterable[Claim], observed: State, server: ServerFacts) -> frozenset[Place]:
+    """Return the collection names that may be aliases.
+
+    These are the ones that a role asks for and is not granted, while it is granted others in the same database: the server
+    stores a grant on an alias under its collection. Names in rows that are refused anyway are left out, and nothing is
+    suspected on servers that keep the alias.
+    """
+    if not server.resolves_aliases:
+        return frozenset()
+    known_privileges = replace(
+        server.known_privileges, groups=observed.groups, groups_unreadable=observed.groups_unreadable
+    )
     found: set[Place] = set()
     for claim in claims:
         role = observed.roles.get(claim.object_name)
-        if not isinstance(claim.wanted, WantedRole) or claim.deleting or role is None:
+        is_wanted = claim.is_permitted and not claim.deleting
+        if not isinstance(claim.wanted, WantedRole) or not is_wanted or role is None:
             continue
         held = {(one.database, one.object_name) for one in role.grants or () if one.object_name != ANY}
         databases = {database for database, _ in held}
         asked = {
             (row.database or DEFAULT_DATABASE, collection)
             for row in claim.wanted.rows
+            if row.collections and _is_granted(claim, row, known_privileges, server)
             for collection in row.collections
         }
         found |= {place for place in asked - held if place[0] in databases}
     return frozenset(found)
+
+
+def _is_granted(claim: Claim, row: GrantRow, known_privileges: KnownPrivileges, server: ServerFacts) -> bool:
+    """Return whether at least one privilege of a row is granted; the collections of a row are judged alike."""
+    first = replace(row, collections=row.collections[:1])
+    return any(
+        _expand(claim, name, first, "", known_privileges, server)[1] is None for name in row.privileges
+    )

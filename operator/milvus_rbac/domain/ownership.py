@@ -223,25 +223,24 @@ class EndpointCandidate:
     uid: str
     created_at: str
     """Kubernetes' creationTimestamp: RFC 3339 in UTC, so that sorting as text sorts by time."""
-    suspended: bool = False
-    deleting: bool = False
-    was_ready: bool = False
-    """Whether it has ever been Ready."""
+    is_out: bool = False
+    """Whether it is suspended or being deleted."""
+    has_worked: bool = False
+    """Whether its server has ever answered it."""
+    was_tried: bool = False
+
+    @property
+    def order(self) -> tuple[bool, str, str]:
+        """Return what orders candidates: those that have worked first, then by age."""
+        return (not self.has_worked, self.created_at, self.uid)
 
 
-def serving(candidates: Iterable[EndpointCandidate]) -> str | None:
-    """Return the uid of the connection to serve, among all that lead to one endpoint; None if all are suspended.
+def address_holder(own: EndpointCandidate, others: Iterable[EndpointCandidate]) -> EndpointCandidate | None:
+    """Return the other connection that holds the address of a server against this one; None when this one is served.
 
-    The oldest that has ever been Ready is served. Only a connection that is served can become Ready, so an older one that
-    was never Ready, or is corrected later, does not displace it, and a server that is down for a while changes nothing.
-    One that was Ready, was suspended and is resumed has its address back if it is the oldest.
-
-    Next in line are connections that were never Ready, then those being deleted: neither holds the address against
-    others, but each is served, the oldest first, while no better one claims the address. Equal age is decided by uid.
+    The oldest that has worked holds it, whether its server answers now or not. One that is suspended or being deleted, or
+    was tried and has never worked, holds nothing; one that was not tried yet has its chance before younger ones.
     """
-    able = (one for one in candidates if not one.suspended)
-    order = min(
-        ((one.deleting, not one.was_ready, one.created_at, one.uid) for one in able),
-        default=None,
-    )
-    return order[-1] if order else None
+    rivals = [one for one in others if not one.is_out and (one.has_worked or not one.was_tried)]
+    first = min(rivals, key=lambda one: one.order, default=None)
+    return first if first is not None and first.order < own.order else None

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from milvus_rbac.domain.conditions import Refusal
+
 ANY = "*"
 """Stands for all databases, or for all objects."""
 
@@ -92,6 +94,11 @@ class State:
     """Whether descriptions were read; servers keep them from 2.6.19 on."""
     groups_unreadable: bool = False
     """Whether the operator's account may not list groups, so that nothing follows from `groups` being empty."""
+    troubles: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
+    """What could not be read of one object, and why, by the noun of its kind (such as "role") and its name. Nothing must
+    be concluded about these: a role among them has None as its grants whether it holds any or not."""
+    grant_count: int | None = None
+    """How many grants all roles hold together, admin and public left out; None where they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,6 @@ class Scope:
     descriptions: bool = False
     """Whether to read the descriptions of users and roles."""
     holders: bool = False
-    """Whether to read the grants of all roles, to know which ones hold a group."""
+    """Whether it matters which roles hold a privilege group. The grants of those that hold one are then read too."""
     may_be_old: float = 0.0
     """How many seconds old a snapshot may be, if nothing was written since."""

@@ -1,1 +1,1 @@
-"""The only door to Milvus: pymilvus' generated stubs on one channel per connection. Knows no Kubernetes."""
+"""The only package that speaks to Milvus: pymilvus' generated stubs on one channel per connection. Knows no Kubernetes."""

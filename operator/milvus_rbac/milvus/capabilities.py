@@ -1,4 +1,7 @@
-"""Finding out, by asking, what a server can do and how it is set up. A new Milvus is a line here."""
+"""What a server can do and how it is set up, found by asking it; and the weaknesses that its version is known for.
+
+A new version of Milvus is a line here.
+"""
 
 import re
 import secrets
@@ -20,13 +23,13 @@ from milvus_rbac.domain.state import (
 )
 from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.channel import Session
-from milvus_rbac.milvus.errors import InternalError, Refused, Unreachable
+from milvus_rbac.milvus.errors import InternalError, NotFound, Refused, Unreachable, is_about_account
 from milvus_rbac.milvus.logins import try_login
 from milvus_rbac.milvus.port import Capabilities, Credentials, Password
 from milvus_rbac.milvus.read import grants_in, read_groups
 
 DEFAULT_ROOT: Final = Credentials(ROOT_USER, Password("Milvus"))
-"""What every fresh Milvus lets in."""
+"""The account of every fresh Milvus."""
 
 _NEEDED: Final = (
     "CreateOwnership",
@@ -47,19 +50,21 @@ _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 _OLDEST: Final = (2, 3)
 _COMPANIONS: Final = (2, 3, 6)
 _WILDCARD_DATABASE: Final = (2, 4, 1)
+_ALIASES: Final = (2, 6, 12)
+_MAJOR_AND_MINOR: Final = 2
 _PRIVILEGE_GROUPS: Final = (2, 4, 18)
 _WILDCARD_BREAKS: Final = (((2, 4, 18), (2, 5)), ((2, 5, 0), (2, 5, 7)))
-"""From the first version of each pair until before the second; 2.4 was never mended."""
+"""From the first version of each pair until before the second; 2.4 was never fixed."""
 
 
 def parse_version(text: str) -> tuple[int, ...] | None:
-    """Read a version; None for builds without a stamp, which say "unknown" or nothing."""
+    """Return the version in a text; None for builds without a stamp, which answer "unknown" or nothing."""
     match = _VERSION.match(text)
     return tuple(int(part) for part in match.groups() if part) if match else None
 
 
 async def learn(session: Session, own: Credentials) -> Capabilities:
-    """Ask a server what it is, after a login that proves the account."""
+    """Return what a server can do, after a login that proves the account."""
     version = await session.log_in()
     parsed = parse_version(version)
     if parsed is not None and parsed < _OLDEST:
@@ -76,16 +81,17 @@ async def learn(session: Session, own: Credentials) -> Capabilities:
         authorization=authorization,
         cloud=cloud,
         root_password_is_default=await _root_is_open(session, own, authorization),
-        # A build without a stamp is taken to be newer than January 2024: believing in companions that are not there
-        # leaves rights that were granted by name, not believing in those that are there would fight the server.
+        # A build without a stamp is taken to be newer than January 2024: companions that are believed in by mistake leave
+        # rights that were granted by name, companions that are not believed in would be revoked again and again.
         companions=_is_at_least(version, _COMPANIONS, unknown=True),
         privilege_groups=known,
         builtin_groups={name: held for name, held in groups.items() if _is_builtin(name)},
+        resolves_aliases=await _resolves_aliases(session, parsed),
         wildcard_database_lists_all=known or _is_at_least(version, _WILDCARD_DATABASE, unknown=False),
         wildcard_breaks=parsed is not None
         and any(first <= parsed < after for first, after in _WILDCARD_BREAKS),
     )
-    # Root's power is its name, except with rootShouldBindRole; whose an API key is, nobody can ask.
+    # Root may do everything by its name, except with rootShouldBindRole; whose key an API key is can't be asked.
     if not authorization or cloud or not own.username or (own.username == ROOT_USER and users):
         return found
     return await _with_missing(session, own.username, found, groups)
@@ -93,7 +99,7 @@ async def learn(session: Session, own: Credentials) -> Capabilities:
 
 def _is_builtin(name: str) -> bool:
     row = find(name)
-    # A group that the catalogue does not know may be somebody's; a newer Milvus names its own in the same way.
+    # A group that the catalogue does not know may be a user's own; a newer Milvus would list its built-in ones in the same way.
     return bool(row and row.group)
 
 
@@ -103,7 +109,10 @@ def _is_at_least(version: str, wanted: tuple[int, ...], *, unknown: bool) -> boo
 
 
 async def _users(session: Session) -> frozenset[str]:
-    """Read the users, which needs the coordinator: GetVersion answers before Milvus is ready. None where that is forbidden."""
+    """Return the users; none where the account may not list them.
+
+    The call needs the coordinator, where GetVersion answers before Milvus is ready.
+    """
     try:
         return frozenset((await session.read("ListCredUsers", requests.all_users())).usernames)
     except Refused as error:
@@ -113,20 +122,23 @@ async def _users(session: Session) -> frozenset[str]:
 
 
 async def _checks_logins(session: Session) -> bool:
-    """Log in as somebody who cannot exist: with authorization off, everybody is let in."""
+    """Return whether a login as a user that can't exist is refused: with authorization off, every login works."""
     nobody = Credentials(f"nobody_{secrets.token_hex(8)}", Password(secrets.token_urlsafe(24)))
     verdict = await try_login(session, nobody)
     if verdict is PasswordVerdict.UNKNOWN:
         # Never guessed: with authorization off, every login would then seem to prove something.
         name = session.endpoint.name
         raise Unreachable(
-            Reason.UNREACHABLE, f"{name} did not say in time whether it checks logins; it is asked again."
+            Reason.UNREACHABLE, f"{name} did not answer in time whether it checks logins; it is asked again."
         )
     return verdict is PasswordVerdict.REFUSED
 
 
 async def describes(session: Session) -> bool:
-    """Ask for a change of a role without a name, which no server makes: where it is refused for that, the call is known."""
+    """Return whether the server keeps descriptions (2.6.19 and later).
+
+    Asks to alter a role without a name, which no server does: one that refuses the name knows the call.
+    """
     try:
         await session.read("AlterRole", requests.describe_role("", ""))
     except Refused as error:
@@ -136,10 +148,20 @@ async def describes(session: Session) -> bool:
     return False
 
 
+async def _resolves_aliases(session: Session, version: tuple[int, ...] | None) -> bool:
+    """Return whether a grant on an alias is stored under its collection.
+
+    That shows in nothing that is safe to try, so it goes by the version. Builds whose stamp is only "2.6" or missing are
+    taken for those that do if they know a call that came soon after, with 2.6.19.
+    """
+    is_precise = version is not None and (len(version) > _MAJOR_AND_MINOR or version[:2] != _ALIASES[:2])
+    return version >= _ALIASES if version is not None and is_precise else await describes(session)
+
+
 async def _root_is_open(session: Session, own: Credentials, authorization: bool) -> bool:
     if own == DEFAULT_ROOT:
         return True
-    # As root with another password there is nothing to try; with authorization off nothing would be proven.
+    # As root with another password there is nothing to try; with authorization off a login proves nothing.
     if own.username == ROOT_USER or not own.username or not authorization:
         return False
     return await try_login(session, DEFAULT_ROOT) is PasswordVerdict.IN_FORCE
@@ -148,9 +170,9 @@ async def _root_is_open(session: Session, own: Credentials, authorization: bool)
 async def _privilege_groups(
     session: Session, version: tuple[int, ...] | None
 ) -> tuple[bool, Mapping[str, frozenset[str]]]:
-    """Tell whether there are privilege groups, and which, as far as the account may see them.
+    """Return whether the server has privilege groups, and which, as far as the account may see them.
 
-    OperatePrivilegeV2 itself cannot be asked: without all its fields it kills the proxy of every version.
+    OperatePrivilegeV2 can't be tried: without all its fields it kills the proxy of every version.
     """
     groups: Mapping[str, frozenset[str]] = {}
     try:
@@ -165,7 +187,7 @@ async def _privilege_groups(
 async def _with_missing(
     session: Session, user: str, found: Capabilities, groups: Mapping[str, frozenset[str]]
 ) -> Capabilities:
-    """Compare what the account holds with what the calls need. Everybody may read this much about himself."""
+    """Return the capabilities with the privileges that the account lacks; every user may read its own roles and grants."""
     # Servers that list grants database by database want a privilege for listing the databases too.
     needed = _NEEDED if found.wildcard_database_lists_all else (*_NEEDED, "ListDatabases")
     useful = _USEFUL if found.privilege_groups else ()
@@ -173,9 +195,16 @@ async def _with_missing(
     roles = {role.name for result in reply.results for role in result.roles if role.name} | {PUBLIC_ROLE}
     if ADMIN_ROLE in roles:
         return found
-    held = frozenset().union(
-        *[await grants_in(session, found, role, (ANY, DEFAULT_DATABASE)) for role in sorted(roles)]
-    )
+    held: set[Grant] = set()
+    for role in sorted(roles):
+        try:
+            held |= await grants_in(session, found, role, (ANY, DEFAULT_DATABASE))
+        except NotFound:
+            continue
+        except (Refused, InternalError) as error:
+            if is_about_account(error):
+                raise
+            return found  # this role may give what is needed; if not, the first refused call names what is missing
     given = {name for name in (*needed, *useful) if any(_gives(grant, name, found, groups) for grant in held)}
     return replace(
         found,
@@ -185,10 +214,7 @@ async def _with_missing(
 
 
 def _gives(grant: Grant, name: str, found: Capabilities, groups: Mapping[str, frozenset[str]]) -> bool:
-    """Say whether a grant allows a call that is made without a database, which Milvus judges in `default`.
-
-    3.0 judges it in `*` only.
-    """
+    """Return whether a grant allows a call that is made without a database: Milvus judges it in `default`, 3.0 in `*`."""
     row = find(name)
     judged = {ANY} if found.databases_are_boundaries else {ANY, DEFAULT_DATABASE}
     if row is None or grant.database not in judged or grant.object_name != ANY:
@@ -198,7 +224,7 @@ def _gives(grant: Grant, name: str, found: Capabilities, groups: Mapping[str, fr
         return grant.database == (ANY if found.wildcard_database_lists_all else DEFAULT_DATABASE)
     if grant.privilege in groups:
         return name in groups[grant.privilege]
-    # Who may not list the members of a group is believed to have what it needs.
+    # An account that may not list the members of a group is believed to have what it needs.
     if grant.privilege == "ClusterAdmin" or find(grant.privilege) is None:
         return True
     return grant.object_type == row.object_type and grant.privilege in {name, ANY}
@@ -209,20 +235,20 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """Something that lets in whom nobody let in."""
+    """A way into some versions of Milvus past the access control."""
 
     what: str
     source: str
-    """Where it is written down."""
-    mended: tuple[Version, ...]
-    """The first good version of each line, oldest first; lines before the first never were mended."""
+    """Where it was published."""
+    fixed: tuple[Version, ...]
+    """The first good version of each line, oldest first; lines before the first were never fixed."""
     meanwhile: str
     """What helps until the upgrade."""
 
     def affects(self, version: Version) -> bool:
-        """Tell whether a version has it."""
-        lines = [good for good in self.mended if good[:2] == version[:2]]
-        return version < (lines[0] if lines else self.mended[0])
+        """Return whether a version has it."""
+        lines = [good for good in self.fixed if good[:2] == version[:2]]
+        return version < (lines[0] if lines else self.fixed[0])
 
 
 WEAKNESSES: Final = (
@@ -242,6 +268,6 @@ WEAKNESSES: Final = (
 
 
 def weaknesses_of(version: str) -> Iterator[Weakness]:
-    """Name what a version is known for; nothing of builds that do not say which they are."""
+    """Return the weaknesses that a version is known for; none of builds without a stamp."""
     parsed = parse_version(version)
     return (one for one in WEAKNESSES if parsed is not None and one.affects(parsed))

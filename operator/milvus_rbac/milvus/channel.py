@@ -1,19 +1,25 @@
-"""From an address to a gRPC channel. Knows neither accounts nor Milvus' calls."""
+"""A gRPC channel to one Milvus: where it goes, the calls of one account on it, and what the failure of a call means.
+
+Each session has connections of its own, so that one server's trouble is never another's. Knows neither the messages
+(requests.py) nor what they are for.
+"""
 
 import asyncio
 import base64
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
+from google.protobuf.message import DecodeError
+
 from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.milvus import errors
+from milvus_rbac.milvus import errors, wire
 from milvus_rbac.milvus.errors import InternalError, MilvusRbacError, Refused, Unreachable, clip
 from milvus_rbac.milvus.port import (
-    DEAF,
+    NO_LISTENER,
     WRITE_SECONDS,
     Address,
     CallResult,
@@ -21,35 +27,35 @@ from milvus_rbac.milvus.port import (
     Credentials,
     Listener,
 )
-from milvus_rbac.milvus.stubs import MilvusServiceStub, grpc, milvus_pb2
+from milvus_rbac.milvus.stubs import MilvusServiceStub, common_pb2, grpc, milvus_pb2
 
 _DEFAULT_PORTS: Final = {"http": 19530, "https": 443}
 _DIAGNOSIS_SECONDS: Final = 2.0
 
 _OPTIONS: Final = (
-    # Channels share subchannels, and with them the backoff of others' failures, unless told not to.
+    # Unless this is set, channels share connections, and with them the backoff after another channel's failures.
     ("grpc.use_local_subchannel_pool", 1),
     # Back within a second after an outage. The minimum is also how long one attempt to connect may take.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A connection whose other end vanished is noticed between rounds. Milvus takes pings every 5 s, calls or not.
+    # Notices a vanished server between calls too. Milvus accepts a ping every 5 s, with or without calls.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # One attempt per call: whether to try again is the round's decision.
+    # One attempt per call: the controller decides whether to try again.
     ("grpc.enable_retries", 0),
-    # A snapshot of ten thousand users is larger than the 4 MiB that gRPC takes by itself.
+    # A snapshot of 500 roles with 1,000 grants each has 40 MB; gRPC accepts 4 MiB by default.
     ("grpc.max_receive_message_length", 256 * 1024 * 1024),
-    # http_proxy is for the way out of a cluster.
+    # http_proxy is for traffic that leaves the cluster.
     ("grpc.enable_http_proxy", 0),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a channel goes, taken apart once."""
+    """Where a channel goes: an address whose URI is parsed."""
 
     host: str
     port: int
@@ -60,12 +66,12 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """Host and port, as messages name a server; never the URI, which may hold what should not be shown."""
+        """Host and port, as messages name a server. The URI is never shown: it may hold credentials."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
     def of(cls, address: Address) -> "Endpoint":
-        """Take an address apart; its URI was checked when the resource was."""
+        """Return the endpoint of an address, whose URI was checked with the resource."""
         try:
             parts = urlsplit(address.uri)
             port = parts.port
@@ -79,7 +85,7 @@ class Endpoint:
 
 
 def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
-    """Make a channel of its own; it connects with the first call."""
+    """Return a new channel; it connects with the first call."""
     target = f"dns:///{endpoint.name}"
     if not endpoint.secure:
         return grpc.aio.insecure_channel(target, _OPTIONS)
@@ -89,26 +95,26 @@ def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
             ("grpc.ssl_target_name_override", endpoint.server_name),
             ("grpc.default_authority", endpoint.server_name),
         )
-    shown = endpoint.client
+    client = endpoint.client
     trust = grpc.ssl_channel_credentials(
         root_certificates=endpoint.ca_pem,
-        private_key=shown.key if shown else None,
-        certificate_chain=shown.chain if shown else None,
+        private_key=client.key if client else None,
+        certificate_chain=client.chain if client else None,
     )
     return grpc.aio.secure_channel(target, trust, (*_OPTIONS, *names))
 
 
 async def wants_certificate(endpoint: Endpoint) -> bool:
-    """Ask a TLS port whether it wants to see a certificate: gRPC only learns that the connection was closed.
+    """Return whether a TLS port wants a client certificate: gRPC learns only that the connection was closed.
 
-    Sends nothing but a handshake; with TLS 1.3 the refusal comes after it.
+    Sends nothing but a handshake. With TLS 1.3 the refusal comes after it.
     """
-    context = _trusting_anybody()
+    context = _without_verification()
     try:
         async with asyncio.timeout(_DIAGNOSIS_SECONDS):
             reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
             try:
-                # A server that is content says which HTTP/2 settings it has, or waits for ours.
+                # A server that accepts the handshake sends its HTTP/2 settings, or waits for ours.
                 await reader.read(1)
             finally:
                 writer.transport.abort()
@@ -120,11 +126,11 @@ async def wants_certificate(endpoint: Endpoint) -> bool:
 
 
 async def speaks_tls(endpoint: Endpoint) -> bool:
-    """Ask the port itself whether it wants TLS: without it, a TLS port only hangs up, like many other troubles.
+    """Return whether a port speaks TLS: a TLS port answers plaintext by hanging up, which can have many causes.
 
-    Trusts nobody and sends nothing but a handshake.
+    Sends nothing but a handshake.
     """
-    context = _trusting_anybody()
+    context = _without_verification()
     try:
         async with asyncio.timeout(_DIAGNOSIS_SECONDS):
             _, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
@@ -134,8 +140,8 @@ async def speaks_tls(endpoint: Endpoint) -> bool:
     return True
 
 
-def _trusting_anybody() -> ssl.SSLContext:
-    """For a handshake that only shows what the other side wants: nothing is sent to whoever it is."""
+def _without_verification() -> ssl.SSLContext:
+    """Return a context for a handshake after which nothing is sent, so that it does not matter who the server is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -148,9 +154,9 @@ _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, 
 
 
 def from_rpc(code: grpc.StatusCode, details: str, endpoint: Endpoint) -> MilvusRbacError:
-    """Say what a call that did not end with a reply means."""
+    """Return the error that a call without a reply stands for."""
     if (http := _HTTP_STATUS.search(details)) is not None:
-        return _foreign_server(endpoint, http["status"])
+        return _not_milvus(endpoint, http["status"])
     if code is grpc.StatusCode.UNAUTHENTICATED or _refuses_login(code, details):
         return Unreachable(
             Reason.CREDENTIALS_REJECTED,
@@ -160,18 +166,18 @@ def from_rpc(code: grpc.StatusCode, details: str, endpoint: Endpoint) -> MilvusR
         return _permission_denied(details)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return Refused(Reason.UNSUPPORTED_BY_SERVER, f"This Milvus does not know the call: {clip(details)}")
-    if code in _LOST or _says_nothing(details):
+    if code in _LOST or _is_broken_stream(details):
         return _tls_trouble(details, endpoint) or _unreachable(code, details, endpoint)
     return InternalError(f"Milvus at {endpoint.name} answered {code.name}: {clip(details)}")
 
 
 def tls_wanted(endpoint: Endpoint) -> Unreachable:
-    """Say that a plaintext connection met a TLS port."""
+    """Return the error of a plaintext connection to a TLS port."""
     return Unreachable(Reason.TLS_MISMATCH, f"{endpoint.name} speaks TLS: write https:// in spec.uri.")
 
 
 def certificate_wanted(endpoint: Endpoint) -> Unreachable:
-    """Say that the server wants to know who connects."""
+    """Return the error of a connection without the client certificate that the server wants."""
     message = f"{endpoint.name} wants to see a certificate: name the Secret with it in spec.tls.clientCertSecretRef."
     return Unreachable(Reason.TLS_MISMATCH, message)
 
@@ -181,17 +187,22 @@ def _refuses_login(code: grpc.StatusCode, details: str) -> bool:
     return code is grpc.StatusCode.UNKNOWN and "auth check failure" in details
 
 
-def _says_nothing(details: str) -> bool:
-    """Broken streams come as INTERNAL or UNKNOWN; so does a proxy whose cache is not there yet."""
+def _is_broken_stream(details: str) -> bool:
+    """Return whether an INTERNAL or UNKNOWN stands for a broken stream, or for a proxy that has no cache yet."""
     signs = ("RST_STREAM", "Stream removed", "Connection reset", "Socket closed", "Proxy is not ready")
     return any(sign in details for sign in signs)
 
 
-def _foreign_server(endpoint: Endpoint, status: str) -> Unreachable:
-    return Unreachable(
-        Reason.UNREACHABLE,
-        f"What answers at {endpoint.name} is no Milvus (HTTP status {status}): check spec.uri and what is in between.",
-    )
+_OF_PROXIES: Final = ("502", "503", "504")
+"""HTTP statuses with which a proxy reports that the server behind it can't be reached."""
+
+
+def _not_milvus(endpoint: Endpoint, status: str) -> Unreachable:
+    if status in _OF_PROXIES:
+        message = f"The proxy at {endpoint.name} does not reach Milvus behind it (HTTP status {status}): check that Milvus runs."
+    else:
+        message = f"What answers at {endpoint.name} is no Milvus (HTTP status {status}): check spec.uri, and proxies on the way."
+    return Unreachable(Reason.UNREACHABLE, message)
 
 
 def _permission_denied(details: str) -> Refused:
@@ -237,39 +248,43 @@ _TLS_SIGNS: Final = (
 def _unreachable(code: grpc.StatusCode, details: str, endpoint: Endpoint) -> Unreachable:
     check = "check spec.uri, that Milvus runs, and that no NetworkPolicy is in the way."
     if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timed out" in details:
-        said = f"{endpoint.name} did not answer in time"
+        what = f"{endpoint.name} did not answer in time"
     elif "resolving" in details or "Domain name not found" in details:
-        said = f"The host of {endpoint.name} is not known to DNS"
+        what = f"The host of {endpoint.name} is not known to DNS"
     elif "Connection refused" in details:
-        said = f"{endpoint.name} refuses connections"
+        what = f"{endpoint.name} refuses connections"
     elif "Proxy is not ready" in details:
-        said = f"Milvus at {endpoint.name} is starting"
+        what = f"Milvus at {endpoint.name} is starting"
     elif "http1.x server" in details:
-        said = f"{endpoint.name} answers, but not with gRPC"
+        what = f"{endpoint.name} answers, but not with gRPC"
     else:
-        said = f"The connection to {endpoint.name} broke"
-    return Unreachable(Reason.UNREACHABLE, f"{said}: {check}")
+        what = f"The connection to {endpoint.name} broke"
+    return Unreachable(Reason.UNREACHABLE, f"{what}: {check}")
 
 
 LOGIN_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0
 
+_SERVICE: Final = "/milvus.proto.milvus.MilvusService"
+
 
 class Session:
-    """A channel of its own for one account; to be closed."""
+    """One account's calls, on a channel of their own; to be closed."""
 
-    def __init__(self, endpoint: Endpoint, credentials: Credentials, listener: Listener = DEAF) -> None:
+    def __init__(
+        self, endpoint: Endpoint, credentials: Credentials, listener: Listener = NO_LISTENER
+    ) -> None:
         self.endpoint = endpoint
         self.listener = listener
         self._metadata = (("authorization", encode(credentials.token)),)
         self.cloud = False
-        """The other side is Zilliz Cloud, whose refusals are nowhere written down."""
+        """Whether the server is Zilliz Cloud, whose refusals are not documented."""
         self._channel = open_channel(endpoint)
         self._stub = MilvusServiceStub(self._channel)
         self._closed = False
         self._watch: asyncio.Task[None] | None = None
         self.interrupted = False
-        """Whether the connection broke since `watch` was called: another server, or one with other settings, may answer."""
+        """Whether the connection broke since `watch` was called: another server, or other settings, may be there now."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -278,7 +293,7 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """End the connection, and every call that is under way."""
+        """Close the connection; calls under way end as unreachable."""
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()
@@ -286,7 +301,7 @@ class Session:
         await self._channel.close()
 
     def watch(self) -> None:
-        """Notice from now on when the connection breaks, even if nobody calls meanwhile."""
+        """Notice from now on when the connection breaks, even between calls."""
         self.interrupted = False
         if self._watch is None:
             self._watch = asyncio.create_task(self._notice_breaks(), name="milvus-rbac channel")
@@ -299,17 +314,26 @@ class Session:
                 self.interrupted = True
 
     async def read(self, method: str, request: Any) -> Any:
-        """Ask something."""
-        return await self._call(method, request, READ_SECONDS)
+        """Return the reply to a call that changes nothing."""
+        return await self._call(method, self._stub_method(method), request, READ_SECONDS)
+
+    async def read_raw(self, method: str, request: Any, seconds: float) -> bytes:
+        """Return the reply as it came, for replies that are too large to parse at once."""
+        call: Any = self._channel.unary_unary(
+            f"{_SERVICE}/{method}", request_serializer=lambda message: message.SerializeToString()
+        )
+        reply: bytes = await self._call(method, call, request, seconds)
+        return reply
 
     async def write(self, method: str, request: Any) -> None:
-        """Change something: one attempt."""
-        await self._call(method, request, WRITE_SECONDS)
+        """Make one attempt at a call that changes something."""
+        await self._call(method, self._stub_method(method), request, WRITE_SECONDS)
 
     async def log_in(self) -> str:
-        """Prove the credentials with the one call that needs no privilege and no other part of Milvus; its version."""
+        """Prove the credentials with GetVersion, which needs no privilege and no other part of Milvus; return the version."""
         try:
-            reply = await self._call("GetVersion", milvus_pb2.GetVersionRequest(), LOGIN_SECONDS)
+            request = milvus_pb2.GetVersionRequest()
+            reply = await self._call("GetVersion", self._stub.GetVersion, request, LOGIN_SECONDS)
         except Unreachable as error:
             if error.refusal.reason is not Reason.UNREACHABLE:
                 raise
@@ -320,29 +344,32 @@ class Session:
             raise
         return str(reply.version)
 
-    async def _call(self, method: str, request: Any, timeout: float) -> Any:
+    def _stub_method(self, method: str) -> Any:
+        return getattr(self._stub, method)
+
+    async def _call(self, method: str, call: Any, request: Any, timeout: float) -> Any:
         try:
-            reply = await self._attempt(method, request, timeout)
-        except Exception as error:  # one that is cancelled tells nothing of the server
+            reply = await self._attempt(call, request, timeout)
+        except Exception as error:  # a cancelled call says nothing about the server
             self.listener.called(method, _result(error))
             raise
         self.listener.called(method, "ok")
         return reply
 
-    async def _attempt(self, method: str, request: Any, timeout: float) -> Any:
+    async def _attempt(self, call: Any, request: Any, timeout: float) -> Any:
         try:
             if self._closed:
                 raise _closed(self.endpoint)
-            reply = await getattr(self._stub, method)(request, metadata=self._metadata, timeout=timeout)
+            reply = await call(request, metadata=self._metadata, timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            # Not chained: gRPC's own text says the same with noise.
+            # Not chained: gRPC's own text repeats the details with noise.
             raise from_rpc(error.code(), error.details() or "", self.endpoint) from None
         except asyncio.CancelledError:
-            # Closing a channel looks like a cancellation to the tasks that wait on it.
+            # Closing a channel cancels the tasks that wait on it.
             if self._closed:
                 raise _closed(self.endpoint) from None
             raise
-        status = getattr(reply, "status", reply)
+        status = _status_of(reply)
         if status.error_code or status.code:
             refused = errors.from_status(status)
             if self.cloud and isinstance(refused, InternalError):
@@ -351,8 +378,19 @@ class Session:
         return reply
 
 
+def _status_of(reply: Any) -> Any:
+    """Return the status of a reply; every reply of Milvus that has more than a status has it as its first field."""
+    if not isinstance(reply, bytes):
+        return getattr(reply, "status", reply)
+    try:
+        found = (reply[start:end] for number, _, start, end in wire.fields(reply) if number == 1)
+        return common_pb2.Status.FromString(next(found, b""))
+    except (ValueError, DecodeError) as error:
+        raise InternalError(f"Milvus answered with what can't be read: {error}.") from None
+
+
 def encode(text: str) -> str:
-    """Encode as Milvus wants passwords and tokens on the wire."""
+    """Return a text in the encoding in which Milvus wants passwords and tokens."""
     return base64.b64encode(text.encode()).decode()
 
 
@@ -374,16 +412,18 @@ _Out = TypeVar("_Out")
 
 
 async def each(items: Iterable[_In], work: Callable[[_In], Awaitable[_Out]]) -> list[_Out]:
-    """Do the work for each item; the first failure ends the others and is raised by itself."""
-    room = asyncio.Semaphore(_WIDTH)
+    """Return the results of the work for each item, done for a few at a time; the first failure ends the others."""
+    waiting = enumerate(items)
+    results: dict[int, _Out] = {}
 
-    async def one(item: _In) -> _Out:
-        async with room:
-            return await work(item)
+    async def worker(waiting: Iterator[tuple[int, _In]]) -> None:
+        for number, item in waiting:
+            results[number] = await work(item)
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
+            for _ in range(_WIDTH):
+                group.create_task(worker(waiting))
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+    return [results[number] for number in sorted(results)]

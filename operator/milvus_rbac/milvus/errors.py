@@ -1,17 +1,18 @@
-"""Every error that the doors raise. The class is the policy.
+"""Every error that the Milvus client raises, and what a server's refusals mean. The class decides what is done.
 
     MilvusRbacError
-    ├── Refused            the server or a rule said no: the reason says why, nothing was changed
-    │   ├── AlreadyExists  somebody won the race of a create: observe again and decide anew, never "success"
-    │   ├── DatabaseMissing    a grant or revoke in a database that is not there (2.6.12 and later refuse both)
+    ├── Refused            the server or a rule refused, with a reason; nothing was changed
+    │   ├── AlreadyExists  another client was faster with a create: observe again and decide anew, never "success"
+    │   ├── DatabaseMissing    a grant or revoke in a database that does not exist (2.6.12 and later refuse both)
     │   ├── StillGranted   a role that is to be dropped holds privileges
-    │   ├── Changed        what the change is about is not as it was observed: observe again
+    │   ├── Changed        the object is no longer as it was observed: observe again
     │   │   └── NotFound   ... it is gone
     │   └── OldPasswordRefused   the password that was believed to be in force is not
     ├── Unreachable        no answer that means anything; whether a change was made is not known
-    └── InternalError      an answer that nobody expected: a bug, or a server that we do not know
+    └── InternalError      an unintelligible answer: a bug, or a server of an unknown kind
 
-`refusal` of each is what the resource's condition says. Messages never hold a password.
+`refusal` of each goes into the resource's condition. Messages never hold a password. Milvus has one number for most
+refusals, so `from_status` recognizes them by their text; the texts were recorded on real servers.
 """
 
 import re
@@ -32,18 +33,18 @@ class MilvusRbacError(Exception):
 
 
 class Refused(MilvusRbacError):
-    """A definite no: nothing was changed, and asking the same again gives the same answer."""
+    """The server refused: nothing was changed, and the same request would be refused again."""
 
 
 class AlreadyExists(Refused):
-    """A create met a namesake that was not there when Milvus was observed."""
+    """A create met an object of the same name that did not exist when Milvus was observed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.CONFLICT, message)
 
 
 class DatabaseMissing(Refused):
-    """A named collection in a database that is not there: 2.6.12 and later look it up and take neither grant nor revoke."""
+    """A named collection in a database that does not exist: 2.6.12 and later then refuse grant and revoke."""
 
     def __init__(self, database: str) -> None:
         message = f"The database {database} does not exist in Milvus, which then takes neither grants nor revokes on its collections: create it."
@@ -59,32 +60,32 @@ class StillGranted(Refused):
 
 
 class Changed(Refused):
-    """Somebody else was at work on the user or role since Milvus was observed."""
+    """Another client changed the user or role since Milvus was observed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.CONFLICT, message)
 
 
 class NotFound(Changed):
-    """A user or role that the change needs is not there any more."""
+    """A user or role that the change needs does not exist any more."""
 
 
 class OldPasswordRefused(Refused):
-    """The server did not accept the old password, or did not take the caller for a superuser."""
+    """The server did not accept the old password, or the operator's account is no superuser."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.OLD_PASSWORD_UNKNOWN, message)
 
 
 class Unreachable(MilvusRbacError):
-    """Nobody answered in time, or the connection broke: a change may or may not have been made.
+    """No answer came in time, or the connection broke: a change may or may not have been made.
 
     Its reason is Unreachable, CredentialsRejected or TLSMismatch: for all three the connection waits, then tries again.
     """
 
 
 class InternalError(MilvusRbacError):
-    """An answer that has no place in the rules."""
+    """An answer that the client does not understand."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.INTERNAL_ERROR, message)
@@ -93,8 +94,13 @@ class InternalError(MilvusRbacError):
 _TEXT_LIMIT: Final = 300
 
 
+def is_about_account(error: MilvusRbacError) -> bool:
+    """Return whether an error is about the operator's account, and so would be the same for every other object."""
+    return error.refusal.reason in {Reason.MISSING_PRIVILEGES, Reason.AUTHORIZATION_OFF}
+
+
 def from_status(status: Any) -> MilvusRbacError:
-    """Say what a reply that is not a success means; `status` is a common.Status."""
+    """Return the error that a reply without success stands for; `status` is a common.Status."""
     reason = status.reason
     for pattern, error in _RULES:
         if (match := pattern.search(reason)) is not None:
@@ -105,7 +111,7 @@ def from_status(status: Any) -> MilvusRbacError:
 
 
 def unsupported_by_cloud(status: Any) -> Refused:
-    """Say what Zilliz Cloud does not do: in its own words, for they are not documented."""
+    """Return the refusal for what Zilliz Cloud does not do, with its own text: its refusals are not documented."""
     return Refused(
         Reason.UNSUPPORTED_BY_SERVER,
         f"Zilliz Cloud refuses it ({clip(status.reason)}): single privileges and privilege groups of one's own need a "
@@ -114,14 +120,14 @@ def unsupported_by_cloud(status: Any) -> Refused:
 
 
 def clip(text: str) -> str:
-    """Cut a server's text to what fits a status message, on one line."""
+    """Return a server's text on one line, cut to what fits a status message."""
     line = " ".join(text.split())
     return line if len(line) <= _TEXT_LIMIT else line[: _TEXT_LIMIT - 1] + "…"
 
 
 def _already_exists(_: re.Match[str]) -> MilvusRbacError:
     return AlreadyExists(
-        "Something of that name appeared in Milvus in the meantime; the next look says whose it is."
+        "An object of that name appeared in Milvus in the meantime; the next reconciliation finds out whose it is."
     )
 
 
@@ -137,7 +143,9 @@ def _limit(match: re.Match[str]) -> MilvusRbacError:
 
 
 def _not_found(match: re.Match[str]) -> MilvusRbacError:
-    return NotFound(f"The {match['what']} is not in Milvus any more; the next look makes up for it.")
+    return NotFound(
+        f"The {match['what']} is not in Milvus any more; the next reconciliation makes up for it."
+    )
 
 
 def _still_granted(_: re.Match[str]) -> MilvusRbacError:
@@ -146,7 +154,7 @@ def _still_granted(_: re.Match[str]) -> MilvusRbacError:
 
 def _old_password(_: re.Match[str]) -> MilvusRbacError:
     return OldPasswordRefused(
-        "Milvus did not accept the old password: give it in the key previous-password, or name the operator's account in"
+        "Milvus did not accept the old password: write it into the key previous-password, or name the operator's account in"
         " common.security.superUsers."
     )
 
@@ -213,7 +221,8 @@ def _description(match: re.Match[str]) -> MilvusRbacError:
 
 
 def _place_name(match: re.Match[str]) -> MilvusRbacError:
-    return Refused(Reason.INVALID_SCOPE, f"Milvus does not take this name of a place: {clip(match.string)}")
+    message = f"Milvus takes no database or collection of this name, correct it: {clip(match.string)}"
+    return Refused(Reason.INVALID_SCOPE, message)
 
 
 def _no_database(match: re.Match[str]) -> MilvusRbacError:
@@ -229,7 +238,7 @@ def _built_in(match: re.Match[str]) -> MilvusRbacError:
 
 
 def _no_caller(_: re.Match[str]) -> MilvusRbacError:
-    # With authorization off, a grant wants to know who gives it. The server's text repeats what the caller sent.
+    # With authorization off, a grant still needs a grantor. The server's text repeats the token that the caller sent.
     return Refused(
         Reason.AUTHORIZATION_OFF,
         "Milvus does not check logins and does not know the operator's account: turn on"
@@ -245,7 +254,7 @@ def _not_ready(_: re.Match[str] | None) -> MilvusRbacError:
 
 _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], MilvusRbacError]], ...]] = tuple(
     (re.compile(pattern), error)
-    for pattern, error in (  # the formatter is kept off: one rule a line, whatever its length, is a table
+    for pattern, error in (  # a table for the formatter to leave alone: one rule a line, the first that matches decides
         (r"number of (?P<what>roles|users) has reached the limit", _limit),
         (r"already exists|has existed|is defined by users", _already_exists),  # the second from 2.2, the third of groups
         (r"old password not correct", _old_password),
@@ -271,8 +280,10 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], MilvusRbacE
         (r"invalid user ?name|(user|role|object) ?name (must|should) be not empty", _invalid_name),
         # Object and database names are refused with the same words as role names.
         (r"role name can only contain|character of role name|length of role name", _invalid_name),
-        (r"invalid privilege group name|privilege group name \S+ can only contain", _invalid_name),
-        (r"(database|collection) name can only contain|character of (a database|collection) name|collection name should", _place_name),
+        (r"invalid privilege group name|privilege group name .* can only contain", _invalid_name),
+        (r"Invalid collection (alias|name)|collection (alias|name) should not be empty", _place_name),
+        (r"(database|collection|object) name can only contain|character of (a database|collection|object) name", _place_name),
+        (r"length of (a database|collection|object) name|collection name should|invalid database name", _place_name),
         (r"fail to get authorization", _no_caller),
         (r"service not ready", _not_ready),
     )

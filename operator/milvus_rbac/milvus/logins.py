@@ -1,7 +1,8 @@
-"""Whether a password is the one in force: by the hash that the server shows, or by logging in."""
+"""Whether a password is the one in force: by the hash that the server shows, or by a login."""
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,15 +12,20 @@ from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.state import PasswordVerdict
 from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.channel import Session, each
-from milvus_rbac.milvus.errors import MilvusRbacError, Unreachable
-from milvus_rbac.milvus.port import DEAF, Credentials, Listener, Password
+from milvus_rbac.milvus.errors import InternalError, MilvusRbacError, Refused, Unreachable
+from milvus_rbac.milvus.port import NO_LISTENER, Credentials, Listener, Password
+from milvus_rbac.milvus.wire import Pace
 
 _ATTEMPTS: Final = 2
 """How often a login must be refused to count as refused."""
 
+_COST: Final = re.compile(r"\$2[abxy]?\$(\d\d)\$")
+_HIGHEST_COST: Final = 14
+"""A second of work. Milvus makes hashes of cost 4 or 10; RestoreRBAC can put any into it, and each step doubles the time."""
+
 
 async def try_all(session: Session, tried: Mapping[str, Password]) -> dict[str, PasswordVerdict]:
-    """Log in as each user."""
+    """Return the verdict of a login as each user."""
 
     async def try_user(user: str) -> PasswordVerdict:
         verdict = await _verdict(session, Credentials(user, tried[user]))
@@ -30,21 +36,23 @@ async def try_all(session: Session, tried: Mapping[str, Password]) -> dict[str, 
 
 
 async def try_login(session: Session, credentials: Credentials) -> PasswordVerdict:
-    """Log in once on a channel of its own; a channel that exists already would prove nothing."""
+    """Log in once, on a new channel: one that exists already would prove nothing."""
     async with Session(session.endpoint, credentials, session.listener) as login:
         try:
             await login.log_in()
         except Unreachable as error:
             rejected = error.refusal.reason is Reason.CREDENTIALS_REJECTED
             return PasswordVerdict.REFUSED if rejected else PasswordVerdict.UNKNOWN
+        except (Refused, InternalError):
+            return PasswordVerdict.UNKNOWN
     return PasswordVerdict.IN_FORCE
 
 
 async def _verdict(session: Session, credentials: Credentials) -> PasswordVerdict:
     """Log in, and believe a refusal only when it is proven.
 
-    A proxy that cannot reach its coordinator says "wrong password" too. So: refused twice, and a call that needs the
-    coordinator answered before (the list of users) and after.
+    A proxy that can't reach its coordinator answers "wrong password" too. So a refusal counts when it came twice, and
+    a call that needs the coordinator was answered before (the list of users) and after.
     """
     for _ in range(_ATTEMPTS):
         verdict = await try_login(session, credentials)
@@ -58,7 +66,7 @@ async def _verdict(session: Session, credentials: Credentials) -> PasswordVerdic
 
 
 def digest(password_hash: str) -> str:
-    """Name a hash without giving it away: who reads a status can't try passwords on it."""
+    """Return a digest that identifies a hash in a status, where passwords can't be tried against it."""
     return hashlib.sha256(password_hash.encode()).hexdigest()
 
 
@@ -66,33 +74,40 @@ async def judge(
     hashes: Mapping[str, str],
     wanted: Mapping[str, Password],
     known: Mapping[str, str],
-    listener: Listener = DEAF,
+    listener: Listener = NO_LISTENER,
 ) -> dict[str, PasswordVerdict]:
-    """Compare wanted passwords with the server's hashes; one whose digest is known to be the wanted one's costs nothing.
+    """Return the verdicts on wanted passwords by the server's hashes; a hash that was found in force before costs nothing.
 
     Args:
         hashes: by user, bcrypt as the server keeps it.
         wanted: the texts, by user.
         known: by user, the digest under which the wanted text is known to be in force.
-        listener: told of every look.
+        listener: learns of every check.
     """
-
-    async def judge_user(user: str) -> PasswordVerdict:
-        if known[user] and known[user] == digest(hashes[user]):
+    verdicts: dict[str, PasswordVerdict] = {}
+    pace = Pace()
+    for user in known:
+        if known[user] and user in hashes and user in wanted and known[user] == digest(hashes[user]):
             listener.checked("digest", PasswordVerdict.IN_FORCE)
-            return PasswordVerdict.IN_FORCE
+            verdicts[user] = PasswordVerdict.IN_FORCE
+        await pace.rest()
+
+    async def try_hash(user: str) -> PasswordVerdict:
         # bcrypt is slow on purpose (50 ms with the cost of 3.0), and lets other threads run meanwhile.
-        matches = await asyncio.to_thread(_matches, wanted[user], hashes[user])
-        verdict = PasswordVerdict.IN_FORCE if matches else PasswordVerdict.REFUSED
+        verdict = await asyncio.to_thread(_compare, wanted[user], hashes[user])
         listener.checked("hash", verdict)
         return verdict
 
-    users = [user for user in known if user in hashes and user in wanted]
-    return dict(zip(users, await each(users, judge_user), strict=True))
+    rest = [user for user in known if user in hashes and user in wanted and user not in verdicts]
+    return verdicts | dict(zip(rest, await each(rest, try_hash), strict=True))
 
 
-def _matches(password: Password, password_hash: str) -> bool:
+def _compare(password: Password, password_hash: str) -> PasswordVerdict:
+    cost = _COST.match(password_hash)
+    if cost is not None and int(cost[1]) > _HIGHEST_COST:
+        return PasswordVerdict.UNKNOWN
     try:
-        return bcrypt.checkpw(password.reveal().encode(), password_hash.encode())
+        matches = bcrypt.checkpw(password.reveal().encode(), password_hash.encode())
     except ValueError:
-        return False  # RestoreRBAC can have put there what is no hash; no password logs in with that
+        matches = False  # RestoreRBAC can have put something else there; no password logs in with that
+    return PasswordVerdict.IN_FORCE if matches else PasswordVerdict.REFUSED

@@ -1,8 +1,8 @@
-"""The generated gRPC stubs of pymilvus, and nothing else of it. Every use of gRPC and of the protos starts here.
+"""The generated gRPC stubs of pymilvus, and nothing else of it. All use of gRPC and of the protos goes through here.
 
 Importing pymilvus as a whole loads pandas (48 MiB and half a second of CPU at every start), reads a `.env` file from the
 working directory and sets up loggers with handlers. The stubs need none of that, so they are found without running the
-package's own `__init__`; whoever imports pymilvus afterwards still gets all of it.
+package's own `__init__`; code that imports pymilvus afterwards still gets all of it.
 """
 
 import importlib.util
@@ -10,14 +10,14 @@ import os
 import sys
 from types import ModuleType
 
-# Read by gRPC's core when it is loaded. A failed TLS handshake is said by the call; the core would say it on stderr too.
+# Read by gRPC's core when it is loaded. A failed TLS handshake is reported by the call; the core would print it too.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
 
 def _stand_in() -> ModuleType:
-    """Make a package that only knows where its modules are."""
+    """Return a package that only knows where its modules are."""
     found = importlib.util.find_spec("pymilvus")
     if found is None or found.submodule_search_locations is None:
         raise ImportError("pymilvus is not installed")

@@ -1,4 +1,4 @@
-"""Carrying out one change, call by call. Decides nothing; asks before each write whether it still may."""
+"""The writes of one change, call by call. Decides nothing; asks before each write whether it is still allowed."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -52,13 +52,13 @@ class Writer:
         may_write: Callable[[], None],
     ) -> None:
         self._session = session
-        self._features = capabilities
+        self._capabilities = capabilities
         self._v2 = capabilities.privilege_groups
-        self._wallet = password_texts
+        self._texts = password_texts
         self._may_write = may_write
 
     async def apply(self, change: Change) -> None:  # noqa: C901, PLR0912 - one arm for each verb, and mypy misses none
-        """Carry the change out."""
+        """Carry out the change."""
         match change:
             case CreateRole(role):
                 await self._write("CreateRole", requests.create_role(role))
@@ -79,7 +79,7 @@ class Writer:
                 await self._write("OperatePrivilegeGroup", requests.remove_from_group(group, removed))
                 await self._write("OperatePrivilegeGroup", requests.add_to_group(group, added))
             case ClearProxies(role, grant, give_again, before_drop):
-                # With the role, the proxies have forgotten what it could do.
+                # If the role is gone, the proxies have forgotten what it could do.
                 with contextlib.suppress(NotFound, *((DatabaseMissing,) if before_drop else ())):
                     await self._revoke(role, grant, give_again)
             case DropGroup(group):
@@ -123,29 +123,29 @@ class Writer:
         try:
             await self._write("DropRole", requests.drop_role(role))
         except StillGranted:
-            # Grants outlive their database, and 2.6.12 and later can't revoke them then: by force, if it is only those.
-            held = await grants_in(self._session, self._features, role, (ANY,))
+            # Grants outlive their database, and 2.6.12 and later then can't revoke them. If only such are left: by force.
+            held = await grants_in(self._session, self._capabilities, role, (ANY,))
             listed = (await self._session.read("ListDatabases", requests.all_databases())).db_names
             if not held or any(grant.database in {ANY, *listed} for grant in held):
                 raise
             await self._write("DropRole", requests.drop_role(role, by_force=True))
 
     async def _create_user(self, user: str) -> None:
-        await self._write("CreateCredential", requests.create_user(user, _text(self._wallet.wanted, user)))
+        await self._write("CreateCredential", requests.create_user(user, _text(self._texts.wanted, user)))
 
     async def _update_password(self, user: str, means: PasswordMeans) -> None:
-        new = _text(self._wallet.wanted, user)
+        new = _text(self._texts.wanted, user)
         old = await self._old_password(user, means)
         await self._write("UpdateCredential", requests.update_password(user, old, new))
 
     async def _old_password(self, user: str, means: PasswordMeans) -> Password:
         match means:
             case PasswordMeans.KNOWN_TEXT:
-                if user not in self._wallet.old:
+                if user not in self._texts.old:
                     raise OldPasswordRefused(f"The old password of user {user} is not known.")
-                return self._wallet.old[user]
+                return self._texts.old[user]
             case PasswordMeans.SUPERUSER:
-                # Before 2.6.6 the update of a superuser creates a user that is not there.
+                # Before 2.6.6 an update by a superuser creates a user that does not exist.
                 await self._must_exist(user)
                 return Password("")
 
@@ -154,23 +154,23 @@ class Writer:
             raise NotFound(f"The user {user} is not in Milvus any more.")
 
     async def _roles_of(self, user: str) -> frozenset[str] | None:
-        """Read the roles of a user; None when there is no such user."""
+        """Return the roles of a user; None if there is no such user."""
         reply = await self._session.read("SelectUser", requests.one_user(user))
         found = [result for result in reply.results if result.user.name == user]
         return frozenset(role.name for role in found[0].roles if role.name) if found else None
 
     async def _drop_user(self, change: DropUser) -> None:
-        # Another operator may have been at work since the snapshot. (A role needs no such look: Milvus itself refuses to
-        # drop one that was given privileges meanwhile.)
+        # Another client may have changed the user since it was observed. (Milvus itself refuses to drop a role that was
+        # granted privileges meanwhile.)
         roles = await self._roles_of(change.user)
         if roles is None:
             return
         if roles != change.roles:
-            raise Changed(f"Somebody has just changed the roles of user {change.user}.")
+            raise Changed(f"Another client has just changed the roles of user {change.user}.")
         await self._write("DeleteCredential", requests.drop_user(change.user))
 
     async def _recreate(self, change: RecreateUser) -> None:
-        # The server checks the new password first, and may take us for a superuser by now: nothing is dropped in vain.
+        # The server checks the new password first, and may know the account as a superuser by now: nothing is dropped in vain.
         with contextlib.suppress(OldPasswordRefused):
             await self._update_password(change.user, PasswordMeans.SUPERUSER)
             return

@@ -6,7 +6,7 @@ from pymilvus.grpc_gen import milvus_pb2 as pb
 
 from support.double import privileges
 from support.double.core import Caller, Core
-from support.double.grants import entity_of
+from support.double.grants import add_entities
 from support.double.groups import info
 from support.double.replies import INVALID, SUCCESS, by_coordinator
 from support.double.roles import BUILTIN
@@ -34,13 +34,13 @@ async def back_up(core: Core, _: Caller, __: Any) -> Any:
         if name != ROOT
     ]
     roles = [name for name in sorted(store.roles) if name not in BUILTIN]
-    grants = [entity_of(role, *one) for role in roles for one in sorted(store.held(role).items())]
     meta = pb.RBACMeta(
         users=users,
         roles=[pb.RoleEntity(name=name, description=store.roles[name]) for name in roles],
-        grants=grants,
         privilege_groups=[info(name, store.groups[name]) for name in sorted(store.groups)],
     )
+    for role in roles:
+        add_entities(meta.grants, role, store.listed(role))
     return pb.BackupRBACMetaResponse(status=SUCCESS, RBAC_meta=meta)
 
 

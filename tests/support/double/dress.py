@@ -38,6 +38,8 @@ class Dress:
     """A request is judged in the database that it names, and a cluster privilege in `*` (milvus#50678)."""
     resolves_aliases: bool = True
     """A named collection in a grant is looked up (2.6.12), so its database must be there."""
+    checks_alias_lookups: bool = True
+    """DescribeAlias refuses what can't be the name of an alias: so 2.6.20 and 3.0, not 2.3.5; in between nobody looked."""
     drops_plain_grants: bool = True
     """What is granted on a collection by name goes, or moves, with the collection (2.6.12)."""
     lists_everything: bool = True
@@ -96,6 +98,7 @@ V2_5 = replace(
     user_name_marks="",
     descriptions=False,
     resolves_aliases=False,
+    checks_alias_lookups=False,
     drops_plain_grants=False,
     superuser_creates=True,
     ghosts=True,
@@ -114,7 +117,9 @@ V2_3 = replace(
     filters_lists=False,
     force_drop=False,
     root_can_be_bound=False,
-    texts=MappingProxyType({**_OLD_TEXTS, "object name": "role name"}),
+    texts=MappingProxyType(
+        {**_OLD_TEXTS, "object name": "role name", "bad collection": "Invalid collection {what}: {name}."}
+    ),
     public=MappingProxyType(
         {"Collection": ("IndexDetail",), "Global": ("DescribeCollection", "ShowCollections")}
     ),

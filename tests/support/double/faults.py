@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 
 class Trouble(Enum):
     """What becomes of a call."""
 
     REFUSED = "nothing is done, and the call ends as if the server were gone"
+    UNHEARD_OF = "nothing is done, and the reply is a refusal that no version is known for"
     REPLY_LOST = "it is done, and nobody hears of it"
     HANGING = "nothing is done, and no answer ever comes"
     NOT_READY = "the server says that it is starting"
@@ -23,6 +25,8 @@ class Fault:
     times: int = 1
     delay: float = 0.0
     """Seconds before the call is looked at."""
+    about: str = ""
+    """Only for requests that name this: a user, role, group, database, alias or collection."""
 
 
 @dataclass(slots=True)
@@ -33,14 +37,16 @@ class Faults:
     calls: list[tuple[str, str]] = field(default_factory=list)
     """Method and caller, in the order in which they came."""
 
-    def add(self, trouble: Trouble | None, method: str = "", times: int = 1, delay: float = 0.0) -> None:
+    def add(
+        self, trouble: Trouble | None, method: str = "", times: int = 1, delay: float = 0.0, about: str = ""
+    ) -> None:
         """Have trouble come."""
-        self.coming.append(Fault(trouble, method, times, delay))
+        self.coming.append(Fault(trouble, method, times, delay, about))
 
-    async def meet(self, method: str) -> Trouble | None:
-        """Say what becomes of a call, after its delay."""
+    async def meet(self, method: str, request: Any) -> Trouble | None:
+        """Return what becomes of a call, after its delay."""
         for fault in self.coming:
-            if fault.method in {"", method}:
+            if fault.method in {"", method} and (not fault.about or f'"{fault.about}"' in str(request)):
                 fault.times -= 1
                 if fault.times <= 0:
                     self.coming.remove(fault)

@@ -1,5 +1,6 @@
 """Grants, in both ways: V1 and V2 write the same store."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pymilvus.grpc_gen import milvus_pb2 as pb
@@ -212,21 +213,28 @@ async def select(core: Core, caller: Caller, request: Any) -> Any:
     everywhere = database == ANY and dress.lists_everything
     shown = [
         (kept, grantor)
-        for kept, grantor in sorted(core.store.held(role).items())
+        for kept, grantor in core.store.listed(role)
         if (everywhere and not kind) or kept.database in {ANY, database}
         if not kind or (kept.object_type, kept.object_name) == (kind, name)
     ]
-    return pb.SelectGrantResponse(status=SUCCESS, entities=[entity_of(role, *one) for one in shown])
+    reply = pb.SelectGrantResponse(status=SUCCESS)
+    add_entities(reply.entities, role, shown)
+    return reply
 
 
-def entity_of(role: str, kept: Kept, grantor: str) -> Any:
-    """Say a grant the way servers do."""
-    return pb.GrantEntity(
-        role=pb.RoleEntity(name=role),
-        object=pb.ObjectEntity(name=kept.object_type),
-        object_name=kept.object_name,
-        db_name=kept.database,
-        grantor=pb.GrantorEntity(
-            user=pb.UserEntity(name=grantor), privilege=pb.PrivilegeEntity(name=kept.privilege)
-        ),
-    )
+def add_entities(entities: Any, role: str, grants: Iterable[tuple[Kept, str]]) -> None:
+    """Add grants to a reply, as servers write them. Most of a message is the same for many, and copied."""
+    templates: dict[tuple[str, str, str], Any] = {}
+    for kept, grantor in grants:
+        key = kept.object_type, kept.privilege, grantor
+        if key not in templates:
+            templates[key] = pb.GrantEntity(
+                role=pb.RoleEntity(name=role),
+                object=pb.ObjectEntity(name=kept.object_type),
+                grantor=pb.GrantorEntity(
+                    user=pb.UserEntity(name=grantor), privilege=pb.PrivilegeEntity(name=kept.privilege)
+                ),
+            )
+        entity = entities.add()
+        entity.CopyFrom(templates[key])
+        entity.object_name, entity.db_name = kept.object_name, kept.database

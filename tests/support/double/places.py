@@ -61,6 +61,7 @@ async def describe_database(core: Core, caller: Caller, request: Any) -> Any:
 
 
 async def create_collection(core: Core, caller: Caller, request: Any) -> Any:
+    checks.collection_or_alias(core.dress, "name", request.collection_name)
     _collections(core, caller, request)[request.collection_name] = Collection()
     return SUCCESS
 
@@ -75,6 +76,7 @@ async def drop_collection(core: Core, caller: Caller, request: Any) -> Any:
 
 async def rename_collection(core: Core, caller: Caller, request: Any) -> Any:
     database = database_of(caller, request)
+    checks.collection_or_alias(core.dress, "name", request.newName)
     collections = _collections(core, caller, request)
     collections[request.newName] = collections.pop(request.oldName)
     if core.dress.drops_plain_grants:
@@ -114,7 +116,12 @@ async def create_partition(core: Core, caller: Caller, request: Any) -> Any:
 
 
 async def create_alias(core: Core, caller: Caller, request: Any) -> Any:
-    _collections(core, caller, request)[request.collection_name].aliases.add(request.alias)
+    checks.collection_or_alias(core.dress, "alias", request.alias)
+    collections, database = _collections(core, caller, request), database_of(caller, request)
+    if request.collection_name not in collections:
+        text = f"collection not found[database={database}][collection={request.collection_name}]"
+        raise RefusalError("UnexpectedError", 100, text, is_input=False)
+    collections[request.collection_name].aliases.add(request.alias)
     return SUCCESS
 
 
@@ -125,6 +132,9 @@ async def drop_alias(core: Core, caller: Caller, request: Any) -> Any:
 
 
 async def describe_alias(core: Core, caller: Caller, request: Any) -> Any:
+    if core.dress.checks_alias_lookups:
+        checks.collection_or_alias(core.dress, "alias", request.alias)
+    _collections(core, caller, request)
     database = database_of(caller, request)
     real = core.store.real_name(database, request.alias)
     if real == request.alias:

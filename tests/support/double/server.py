@@ -16,7 +16,12 @@ from support.double.settings import ServerSettings
 _METHODS = {method.name: method for method in milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods}
 
 
-NOT_READY = RefusalError("NotReadyServe", 1, "service not ready[rootcoord=1]: Initializing", is_input=False)
+_REFUSALS = {
+    Trouble.NOT_READY: RefusalError(
+        "NotReadyServe", 1, "service not ready[rootcoord=1]: Initializing", is_input=False
+    ),
+    Trouble.UNHEARD_OF: RefusalError("UnexpectedError", 65535, "the moon is full", is_input=False),
+}
 
 
 class Double(grpc.GenericRpcHandler):
@@ -72,7 +77,7 @@ class Double(grpc.GenericRpcHandler):
         )
 
     async def _answer(self, name: str, metadata: dict[str, str], request: Any, context: Any) -> Any:
-        trouble = await self.faults.meet(name)
+        trouble = await self.faults.meet(name, request)
         if trouble is Trouble.HANGING:
             await asyncio.Event().wait()
         if trouble is Trouble.REFUSED:
@@ -98,8 +103,8 @@ class Double(grpc.GenericRpcHandler):
             task = asyncio.create_task(self.stop())
             await asyncio.wait({task})
             raise RpcError(grpc.StatusCode.UNAVAILABLE, "Stream removed (Socket closed)")
-        if trouble is Trouble.NOT_READY:
-            return self._refuse(name, NOT_READY.status)
+        if trouble in _REFUSALS:
+            return self._refuse(name, _REFUSALS[trouble].status)
         try:
             return await call.handler(self.core, caller, request)
         except RefusalError as refusal:

@@ -34,6 +34,11 @@ class Kept:
     privilege: str
 
 
+def _place(item: tuple[Kept, str]) -> tuple[str, str, str, str]:
+    kept, _ = item
+    return kept.object_type, kept.database, kept.object_name, kept.privilege
+
+
 @dataclass(slots=True)
 class Collection:
     """A collection, by its aliases."""
@@ -67,6 +72,10 @@ class Store:
     def held(self, role: str) -> dict[Kept, str]:
         """Give the grants of a role."""
         return self.grants.get(role, {})
+
+    def listed(self, role: str) -> list[tuple[Kept, str]]:
+        """Return the grants of a role in the order in which servers list them."""
+        return sorted(self.held(role).items(), key=_place)
 
     def members(self, role: str) -> list[str]:
         """Give the users with a role."""
