@@ -308,8 +308,8 @@ class TestKubectl:
         [
             ("muser", "A user of a Milvus"),
             ("muser.spec.userName", "Name of the user in Milvus: a letter"),
-            ("mrole.spec.grants.collections", "On which collections"),
-            ("mconn.spec.tls.serverName", "The name that the server's certificate carries"),
+            ("mrole.spec.grants.collections", "The collections; without it"),
+            ("mconn.spec.tls.serverName", "The name in the server's certificate"),
         ],
     )
     def test_explain_shows_the_documentation(self, cluster: Cluster, field: str, text: str) -> None:

@@ -1,6 +1,6 @@
 """Changes that another client keeps undoing: they are noticed, and not made again for a while. Times are in seconds."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from milvus_rbac.domain.changes import Change
@@ -28,16 +28,6 @@ def watch(
 ) -> dict[Need, Contention]:
     """Return the contentions after an interval snapshot that needed these changes; the others are forgotten."""
     return {need: _again(contentions.get(need, Contention()), interval, now) for need in needed}
-
-
-def contested(contentions: Mapping[Need, Contention], now: float) -> frozenset[Need]:
-    """Return the changes that are held off now."""
-    return frozenset(need for need, contention in contentions.items() if contention.until > now)
-
-
-def forget(contentions: Mapping[Need, Contention], claims: Collection[str]) -> dict[Need, Contention]:
-    """Return the contentions without those of claims (by uid) whose spec, Secret or reconcile-at annotation changed."""
-    return {need: contention for need, contention in contentions.items() if need[0] not in claims}
 
 
 def _again(contention: Contention, interval: float, now: float) -> Contention:
