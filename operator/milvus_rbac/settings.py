@@ -133,11 +133,11 @@ class Settings(BaseSettings):
     """Kubeconfig of the cluster. Absent: $KUBECONFIG, else the Pod's ServiceAccount."""
 
     def allows_connections_in(self, namespace: str) -> bool:
-        """Say whether MilvusConnections of this namespace count."""
+        """Return whether MilvusConnections of this namespace count."""
         return self.connection_namespaces is None or namespace in self.connection_namespaces
 
     def allows_endpoint(self, endpoint: str) -> bool:
-        """Say whether a MilvusConnection may lead to this host:port."""
+        """Return whether a MilvusConnection may lead to this host:port."""
         if self.allowed_endpoints is None:
             return True
         patterns = (pattern.replace("[", "[[]") for pattern in self.allowed_endpoints)  # brackets are of IPv6

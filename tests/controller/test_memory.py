@@ -32,7 +32,7 @@ async def test_what_came_and_went_is_forgotten() -> None:
             for user in users:
                 bed.kube.delete("milvususers", "milvus", user)
             await bed.wait(
-                lambda users=users: not any(bed.kube.get("milvususers", "milvus", user) for user in users),  # type: ignore[misc]
+                lambda users=users: not any(bed.kube.get("milvususers", "milvus", user) for user in users),  # type: ignore[misc]  # bound now
                 "they are gone",
             )
         bed.kube.delete("milvusroles", "milvus", "reader")

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from milvus_rbac.controller.manager import Manager
+from milvus_rbac.controller.pending import LEAVING_INTERVAL
 from milvus_rbac.controller.reconciler import State
 from milvus_rbac.controller.status_writer import PATIENCE
 from milvus_rbac.controller.turn import PROGRESS
@@ -28,6 +30,7 @@ async def test_a_wait_is_reported_only_when_it_lasts() -> None:
 
 async def test_a_resource_that_no_connection_serves_says_why() -> None:
     async with controller_bed() as bed:
+        assert isinstance(bed.manager, Manager)
         assert isinstance(bed.manager.unserved, Unserved)
         bed.user("early")
         bed.user("foreign", "elsewhere")
@@ -81,5 +84,23 @@ async def test_a_big_role_says_how_far_it_is() -> None:
         ]
         bed.role("heavy", rows)
         await bed.wait(lambda: bed.reason("milvusroles", "heavy") == "Pending", "it says so", PROGRESS + 10)
-        assert "of 3001 changes" in bed.condition("milvusroles", "heavy")["message"]
+        assert "changes are left" in bed.condition("milvusroles", "heavy")["message"]
         await bed.wait_ready("milvusroles", "heavy", seconds=90)
+
+
+async def test_a_deleted_connection_goes_after_its_claims_and_leaves_nothing_in_milvus() -> None:
+    async with controller_bed() as bed:
+        bed.connect()
+        bed.user("app")
+        await bed.wait_ready("milvususers", "app")
+        bed.kube.delete("milvusconnections", HOME, "prod")
+        bed.user("late")
+        await bed.wait(lambda: not bed.manager.cache.changes, "the deletion was seen")
+        await bed.quiet()
+        assert bed.kube.get("milvusconnections", HOME, "prod") is not None
+        assert "late" not in bed.double.core.store.users
+        bed.kube.delete("milvususers", HOME, "app")
+        gone = 2 * LEAVING_INTERVAL
+        await bed.wait(lambda: bed.kube.get("milvususers", HOME, "app") is None, "the user is gone", gone)
+        await bed.wait(lambda: bed.kube.get("milvusconnections", HOME, "prod") is None, "so is it", gone)
+        assert "app" not in bed.double.core.store.users

@@ -70,6 +70,7 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
     Reason.SUSPENDED: ("modes", "a_suspended_resource_is_left_alone_until_it_is_resumed"),
     Reason.OBSERVED: ("modes", "observe_plans_and_writes_nothing_until_it_is_switched_to_enforce"),
     Reason.DELETION_BLOCKED: ("deletion", "while_milvus_is_down_a_deletion_is_blocked_and_then_goes_on"),
+    Reason.PENDING: ("reports", "a_big_role_says_how_far_it_is"),
     Reason.INTERNAL_ERROR: (
         "strange_server",
         "an_answer_that_nobody_expected_is_shown_and_stops_nobody_else",
@@ -80,13 +81,16 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_is_produced_by_a_story(reason: Reason) -> None:
     subject, promise = PRODUCED_BY[reason]
-    text = (ROOT / "tests" / "integration" / f"test_{subject}.py").read_text()
+    folders = (ROOT / "tests" / folder for folder in ("integration", "controller"))
+    (path,) = (found for folder in folders if (found := folder / f"test_{subject}.py").exists())
+    text = path.read_text()
     assert f'"{reason}"' in "".join(_told_by(ast.parse(text), f"test_{promise}"))
 
 
 def _told_by(module: ast.Module, name: str) -> Iterator[str]:
     """The source of a test, with its decorators, and of the module's constants that it names."""
-    (story,) = (node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    functions = (one for one in module.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
+    (story,) = (node for node in functions if node.name == name)
     yield from (ast.unparse(part).replace("'", '"') for part in (story, *story.decorator_list))
     named = {node.id for node in ast.walk(story) if isinstance(node, ast.Name)}
     for node in module.body:

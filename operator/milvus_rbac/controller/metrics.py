@@ -270,7 +270,7 @@ class Audit:
         """Write down and count what became of the bootstrap that this connection asked for."""
         self._write(self._entries[uid], BOOTSTRAP, "set the password of root", error)
 
-    def _write(self, entry: Entry, verb: str, words: str, error: BaseException | None) -> None:
+    def _write(self, entry: Entry, verb: str, text: str, error: BaseException | None) -> None:
         result = _result(error)
         self._metrics.changed(verb, result)
         facts = {"change": verb, "result": result}
@@ -279,7 +279,7 @@ class Audit:
         elif error is not None:
             facts["error"] = f"broken off: {type(error).__name__}"
         who = f"{entry.kind} {'/'.join(entry.name)}"
-        logger.info("%s: %s: %s.", who, words, result, extra={**entry.log_fields, **facts})
+        logger.info("%s: %s: %s.", who, text, result, extra={**entry.log_fields, **facts})
 
 
 def _result(error: BaseException | None) -> ChangeResult:

@@ -6,9 +6,8 @@ What a turn does is turn.py's, how the server is reached connection.py's, which 
 import asyncio
 import contextlib
 import logging
-import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
@@ -20,14 +19,16 @@ from milvus_rbac.controller.batch import Collector, item_of
 from milvus_rbac.controller.cache import Cache
 from milvus_rbac.controller.connection import Connector, Link, look_up
 from milvus_rbac.controller.connection_status import lacking_privileges
-from milvus_rbac.controller.entry import CLASSES, CONNECTION, Entry
+from milvus_rbac.controller.entry import CONNECTION, Entry
 from milvus_rbac.controller.events import EventRecorder
-from milvus_rbac.controller.finalizers import Finalizers, Leaving, sort_leaving
-from milvus_rbac.controller.memory import ClaimMemory, Memory, jittered
+from milvus_rbac.controller.finalizers import Finalizers
+from milvus_rbac.controller.memory import ClaimMemory, Memory
 from milvus_rbac.controller.metrics import ConnectionMetrics, Metrics
 from milvus_rbac.controller.passwords import Passwords
+from milvus_rbac.controller.pending import LEAVING_INTERVAL, Pending
+from milvus_rbac.controller.schedule import LONGEST_PROBE, Probe, Schedule
 from milvus_rbac.controller.serving import refuse_connection
-from milvus_rbac.controller.status import is_pending, pending_report
+from milvus_rbac.controller.status import pending_report
 from milvus_rbac.controller.status_writer import StatusWriter, log_failure
 from milvus_rbac.controller.turn import TurnRunner
 from milvus_rbac.controller.workqueue import Item, Urgency, Workqueue
@@ -41,15 +42,8 @@ from milvus_rbac.settings import Settings
 
 REFUSED_INTERVAL: Final = 10.0
 """Seconds between two looks at a connection that must not be served: nothing is asked, only compared."""
-FIRST_PROBE: Final = 1.0
-LONGEST_PROBE: Final = 60.0
-"""Seconds between two probes of a server that does not answer; doubled each time, jittered."""
 GATHER: Final = 0.01
 """Seconds after the first event in which what belongs to it comes in, too."""
-LONGEST_LEAVING: Final = 120.0
-"""Seconds without progress after which a deleted connection stops waiting for its claims."""
-LEAVING_INTERVAL: Final = 10.0
-"""Seconds after which a deleted connection looks whether its claims are gone."""
 KUBERNETES_RETRY: Final = 1.0
 """Seconds until a turn is tried again for which Kubernetes did not do what the connection as a whole needs."""
 
@@ -111,8 +105,15 @@ class Reconciler:
         """The server is to be asked what it is before the next turn."""
         self._failures = ClaimMemory()
         """How often running a step failed as a whole, for reasons of Kubernetes."""
-        self._progress: tuple[int, float] | None = None
-        """Of a connection that is being deleted: how many claims were left when their number last fell, and when."""
+        self._pending = Pending(
+            connection,
+            cache=self._cache,
+            queue=self.queue,
+            memory=self.memory,
+            background=self._background,
+            writer=self._writer,
+            finalizers=self._finalizers,
+        )
 
     def _build(self, services: Services) -> tuple[StatusWriter, Finalizers, TurnRunner]:
         cluster, cache, may_write = services.cluster, services.cache, services.may_write
@@ -225,7 +226,7 @@ class Reconciler:
             return
         is_probing = self._trouble is not None and self._refused is None
         due = [self._probe.due if is_probing else self._schedule.look_at]
-        if self._progress is not None:
+        if self._pending.is_leaving:
             due.append(time.monotonic() + LEAVING_INTERVAL)
         if (soon := self.queue.seconds_to_next()) is not None:
             due.append(time.monotonic() + soon)
@@ -240,7 +241,7 @@ class Reconciler:
             return
         if entry.deleting and not entry.has_finalizer:
             # It was let go, and another finalizer holds it: to those that name it, it is gone.
-            await self._release_all()
+            await self._pending.release_all()
             return
         try:
             refusal = refuse_connection(entry, self._cache, self._services.settings)
@@ -252,16 +253,16 @@ class Reconciler:
             elif self._trouble is None or self._probe.is_due:
                 await self._work(entry)
             else:
-                await self._report_pending(self._trouble)
+                await self._pending.report(self._trouble)
         finally:
-            await self._leave_when_done()
+            await self._pending.leave_when_done()
 
     async def _refuse(self, entry: Entry, refusal: Refusal) -> None:
         self._refused = refusal
         self._schedule.look_in(REFUSED_INTERVAL)
         await self._connector.close()
         await self._report_connection(entry, None, refusal)
-        await self._report_pending(refusal)
+        await self._pending.report(refusal)
 
     async def _work(self, entry: Entry) -> None:
         spec = entry.connection
@@ -328,7 +329,7 @@ class Reconciler:
         self._probe.put_off()
         await self._connector.close()
         await self._report_connection(entry, None, refusal)
-        await self._report_pending(refusal)
+        await self._pending.report(refusal)
 
     # --- turns
 
@@ -341,7 +342,7 @@ class Reconciler:
         started = time.perf_counter()
         result: Literal["ok", "trouble"] = "trouble"
         try:
-            if rest := await self._release_untouched(chosen):
+            if rest := await self._pending.release_untouched(chosen):
                 await self._run(spec, link, rest, by_interval)
             result = "ok"
         except BaseException:
@@ -404,16 +405,7 @@ class Reconciler:
         for entry in claimants:
             self.queue.add(item_of(entry))
 
-    # --- what waits, and what goes
-
-    async def _report_pending(self, refusal: Refusal) -> None:
-        """Report that nothing can be done now; but what stays in Milvus needs no server to be let go."""
-        rest = await self._release_untouched(self._cache.known(self.queue.uids()))
-        work = {}
-        for entry in rest:
-            if (why := self._pending_refusal(entry, refusal)) is not None:
-                work[entry.uid] = item_of(entry), self._report_one(entry, why)
-        await self._background.gather(work, requeue=False)
+    # --- where things are
 
     async def _report_connection(self, entry: Entry, link: Link | None, *refusals: Refusal) -> None:
         """Write what is true of the connection. Where that fails its claims are served all the same."""
@@ -424,156 +416,8 @@ class Reconciler:
             pause = min(self._failures.backoff(), LONGEST_PROBE)
             asyncio.get_running_loop().call_later(pause, self.queue.wake.set)
 
-    async def _report_one(self, entry: Entry, refusal: Refusal) -> None:
-        record = self.memory.of(entry.uid)
-        try:
-            left = await self._writer.report(entry, pending_report(entry, refusal), record)
-        except ClusterError as error:
-            log_failure(entry, "written", error)
-            left = record.backoff()
-        if left is not None:
-            self.queue.add_after(item_of(entry), left)
-            asyncio.get_running_loop().call_later(left, self.queue.wake.set)
-
-    def _pending_refusal(self, entry: Entry, refusal: Refusal) -> Refusal | None:
-        """Return what to report of a resource while its connection can't be used; None leaves its last known truth."""
-        why = self._explain(entry, refusal)
-        if entry.deleting and entry.has_finalizer:
-            message = (
-                f"It can't be taken out of Milvus now: {why} To let it go and "
-                "leave Milvus as it is, annotate it with rbac.milvus.io/force-retain=true."
-            )
-            return Refusal(Reason.DELETION_BLOCKED, message)
-        if entry.deleting or not is_pending(entry):
-            return None
-        suspended = refusal.reason is Reason.SUSPENDED
-        reason = Reason.SUSPENDED if suspended else Reason.WAITING_FOR_CONNECTION
-        return Refusal(reason, f"Waits for {why}")
-
-    def _explain(self, entry: Entry, refusal: Refusal) -> str:
-        """Return what is wrong with the connection; Secrets, hosts and accounts are for its own namespace only."""
-        namespace, name = self._name
-        if entry.name[0] == namespace:
-            return f"MilvusConnection {name}: {refusal.message}"
-        return f"MilvusConnection {name}: {refusal.reason.value}; those who run it can see why."
-
-    async def _release_untouched(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Let go of what is being deleted and leaves Milvus as it is; return the rest."""
-        connection = self._entry()
-        leaving = [entry for entry in entries if entry.deleting and entry.has_finalizer]
-        if connection is None or not leaving:
-            return list(entries)
-        try:
-            doomed = await self._finalizers.doomed_kinds(leaving)
-            found = sort_leaving(connection, self._cache.tenancy(self._name), leaving, doomed)
-        except ClusterError as error:
-            logger.warning("Whether a CustomResourceDefinition is being deleted can't be read: %s", error)
-            found = Leaving((), tuple(leaving))
-        await self._release(found.untouched)
-        for entry in found.unsure:
-            self.queue.discard({entry.uid})
-            self.queue.add_after(item_of(entry), self.memory.of(entry.uid).backoff())
-        gone = {entry.uid for entry in (*found.untouched, *found.unsure)}
-        return [entry for entry in entries if entry.uid not in gone]
-
-    async def _release_all(self) -> None:
-        """Let go of everything that is being deleted, and name it; no connection is left that could take it out of Milvus."""
-        waiting = self._cache.known(self.queue.uids())
-        leaving = [entry for entry in waiting if entry.deleting and entry.has_finalizer]
-        self.queue.discard(self.queue.uids() - {entry.uid for entry in leaving})
-        await self._release(leaving)
-
-    async def _release(self, entries: Sequence[Entry]) -> None:
-        results = await self._background.gather(
-            {
-                entry.uid: (item_of(entry), self._finalizers.remove(entry, left_behind=entry.has_claim))
-                for entry in entries
-            }
-        )
-        for entry in entries:
-            match results.get(entry.uid):
-                case ClusterError() as error:
-                    log_failure(entry, "let go", error)
-                    self.queue.discard({entry.uid})
-                    self.queue.add_after(item_of(entry), self.memory.of(entry.uid).backoff())
-                case Exception() as error:
-                    raise error
-                case _:
-                    self.queue.discard({entry.uid})
-
-    async def _leave_when_done(self) -> None:
-        """Let a deleted connection go when no claim needs it, or none gets on any more."""
-        entry = self._entry()
-        if entry is None or not entry.deleting or not entry.has_finalizer:
-            return
-        left = sum(one.has_finalizer for one in self._claimants())
-        if self._progress is None or left < self._progress[0]:
-            self._progress = (left, time.monotonic())
-        is_late = time.monotonic() >= self._progress[1] + LONGEST_LEAVING
-        is_doomed = left and await self._services.cluster.is_crd_deleting(CLASSES[CONNECTION].plural)
-        if not left or is_late or is_doomed:
-            await self._finalizers.remove(entry)
-
     def _entry(self) -> Entry | None:
         return self._cache.entries.get(self.uid)
 
     def _claimants(self) -> Iterable[Entry]:
         return self._cache.claimants(self._name)
-
-
-class Probe:
-    """When a server that does not answer is asked again."""
-
-    def __init__(self) -> None:
-        self.due = 0.0
-        """On the monotonic clock."""
-        self._pause = FIRST_PROBE
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time."""
-        return time.monotonic() >= self.due
-
-    def put_off(self) -> None:
-        """Ask again later, and later each time."""
-        self.due = time.monotonic() + jittered(self._pause)
-        self._pause = min(self._pause * 2, LONGEST_PROBE)
-
-    def reset(self) -> None:
-        """Ask at once: something has changed, or the server answered."""
-        self.due, self._pause = 0.0, FIRST_PROBE
-
-
-class Schedule:
-    """When the interval of a connection is over, and which claims are still to be looked at because of that."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.look_at = 0.0
-        """When everything is looked at again, on the clock; 0 before the first time."""
-        self._clock = clock
-        self._interval = 0.0
-        self._waiting: frozenset[str] = frozenset()
-
-    def is_due(self, interval: float) -> bool:
-        """Return whether it is time; `interval` is in seconds, and a shorter one than before counts at once."""
-        self._interval = interval
-        self.look_at = min(self.look_at, self._clock() + 1.1 * interval)
-        return self._clock() >= self.look_at
-
-    def begin(self, claims: frozenset[str]) -> bool:
-        """Begin an interval with these claims; return False for the first one, of which nothing can be concluded."""
-        again = bool(self.look_at)
-        if again:
-            self._waiting = claims
-        self.look_at = self._clock() + self._interval * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
-        return again
-
-    def take(self, chosen: set[str]) -> frozenset[str]:
-        """Return which of the chosen claims are looked at because of the interval; each once in an interval."""
-        taken = self._waiting & chosen
-        self._waiting -= taken
-        return taken
-
-    def look_in(self, seconds: float) -> None:
-        """Look again after so many seconds, whatever the interval."""
-        self.look_at = self._clock() + seconds

@@ -274,7 +274,7 @@ class TurnRunner:
             self._requeue([entry])
             return False
         if (left := outcome.left(plan)) > 0:
-            await self._report_progress(entry, played, left)
+            await self._report_progress(entry, left)
             return True
         if plan.claim.deleting:
             return await self._conclude_deletion(entry, plan, played)
@@ -331,13 +331,12 @@ class TurnRunner:
         self.queue.add_after(self._item(entry), record.backoff())
         return False
 
-    async def _report_progress(self, entry: Entry, played: Played, left: int) -> None:
+    async def _report_progress(self, entry: Entry, left: int) -> None:
         """Requeue a claim for whose changes the turn was too short, and say from time to time how many are left."""
         record, now = self.memory.of(entry.uid), time.monotonic()
         if now - record.progress_told_at > PROGRESS:
             record.progress_told_at = now
-            done = len(played.result.outcome.done[entry.uid])
-            message = f"Milvus is being changed: {done} of {done + left} changes are made."
+            message = f"Milvus is being changed: {left} changes are left."
             await self._write(entry, pending_report(entry, Refusal(Reason.PENDING, message)), record)
         self._requeue([entry])
 

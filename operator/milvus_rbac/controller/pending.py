@@ -1,0 +1,159 @@
+"""Resources of a connection that can't be used, and those that are being deleted: what they are told, and who is let go.
+
+No Milvus is asked here.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from milvus_rbac.controller.background import Background
+from milvus_rbac.controller.batch import item_of
+from milvus_rbac.controller.cache import Cache
+from milvus_rbac.controller.entry import Entry
+from milvus_rbac.controller.finalizers import Finalizers, Leaving, sort_leaving
+from milvus_rbac.controller.memory import Memory
+from milvus_rbac.controller.status import is_pending, pending_report
+from milvus_rbac.controller.status_writer import StatusWriter, log_failure
+from milvus_rbac.controller.workqueue import Workqueue
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.kube.client import ClusterError
+
+LONGEST_LEAVING: Final = 120.0
+"""Seconds without progress after which a deleted connection stops waiting for its claims."""
+LEAVING_INTERVAL: Final = 10.0
+"""Seconds after which a deleted connection looks whether its claims are gone."""
+
+logger = logging.getLogger(__name__)
+
+
+class Pending:
+    """Of one connection."""
+
+    def __init__(
+        self,
+        connection: Entry,
+        *,
+        cache: Cache,
+        queue: Workqueue,
+        memory: Memory,
+        background: Background,
+        writer: StatusWriter,
+        finalizers: Finalizers,
+    ) -> None:
+        self._uid = connection.uid
+        self._name = connection.name
+        self._cache = cache
+        self._queue = queue
+        self._memory = memory
+        self._background = background
+        self._writer = writer
+        self._finalizers = finalizers
+        self._progress: tuple[int, float] | None = None
+        """Of a connection that is being deleted: how many claims were left when their number last fell, and when."""
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the end of the connection must be looked at again soon."""
+        return self._progress is not None
+
+    async def report(self, refusal: Refusal) -> None:
+        """Report that nothing can be done now; but what stays in Milvus needs no server to be let go."""
+        rest = await self.release_untouched(self._cache.known(self._queue.uids()))
+        work = {}
+        for entry in rest:
+            if (why := self._pending_refusal(entry, refusal)) is not None:
+                work[entry.uid] = item_of(entry), self._report_one(entry, why)
+        await self._background.gather(work, requeue=False)
+
+    async def _report_one(self, entry: Entry, refusal: Refusal) -> None:
+        record = self._memory.of(entry.uid)
+        try:
+            left = await self._writer.report(entry, pending_report(entry, refusal), record)
+        except ClusterError as error:
+            log_failure(entry, "written", error)
+            left = record.backoff()
+        if left is not None:
+            self._queue.add_after(item_of(entry), left)
+            asyncio.get_running_loop().call_later(left, self._queue.wake.set)
+
+    def _pending_refusal(self, entry: Entry, refusal: Refusal) -> Refusal | None:
+        """Return what to report of a resource while its connection can't be used; None leaves its last known truth."""
+        why = self._explain(entry, refusal)
+        if entry.deleting and entry.has_finalizer:
+            message = (
+                f"It can't be taken out of Milvus now: {why} To let it go and "
+                "leave Milvus as it is, annotate it with rbac.milvus.io/force-retain=true."
+            )
+            return Refusal(Reason.DELETION_BLOCKED, message)
+        if entry.deleting or not is_pending(entry):
+            return None
+        suspended = refusal.reason is Reason.SUSPENDED
+        reason = Reason.SUSPENDED if suspended else Reason.WAITING_FOR_CONNECTION
+        return Refusal(reason, f"Waits for {why}")
+
+    def _explain(self, entry: Entry, refusal: Refusal) -> str:
+        """Return what is wrong with the connection; Secrets, hosts and accounts are for its own namespace only."""
+        namespace, name = self._name
+        if entry.name[0] == namespace:
+            return f"MilvusConnection {name}: {refusal.message}"
+        return f"MilvusConnection {name}: {refusal.reason.value}; those who run it can see why."
+
+    async def release_untouched(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Let go of what is being deleted and leaves Milvus as it is; return the rest."""
+        connection = self._cache.entries.get(self._uid)
+        leaving = [entry for entry in entries if entry.deleting and entry.has_finalizer]
+        if connection is None or not leaving:
+            return list(entries)
+        try:
+            doomed = await self._finalizers.doomed_kinds(leaving)
+            found = sort_leaving(connection, self._cache.tenancy(self._name), leaving, doomed)
+        except ClusterError as error:
+            logger.warning("Whether a CustomResourceDefinition is being deleted can't be read: %s", error)
+            found = Leaving((), tuple(leaving))
+        await self._release(found.untouched)
+        for entry in found.unsure:
+            self._queue.discard({entry.uid})
+            self._queue.add_after(item_of(entry), self._memory.of(entry.uid).backoff())
+        gone = {entry.uid for entry in (*found.untouched, *found.unsure)}
+        return [entry for entry in entries if entry.uid not in gone]
+
+    async def release_all(self) -> None:
+        """Let go of everything that is being deleted, and name it; no connection is left that could take it out of Milvus."""
+        waiting = self._cache.known(self._queue.uids())
+        leaving = [entry for entry in waiting if entry.deleting and entry.has_finalizer]
+        self._queue.discard(self._queue.uids() - {entry.uid for entry in leaving})
+        await self._release(leaving)
+
+    async def _release(self, entries: Sequence[Entry]) -> None:
+        results = await self._background.gather(
+            {
+                entry.uid: (item_of(entry), self._finalizers.remove(entry, left_behind=entry.has_claim))
+                for entry in entries
+            }
+        )
+        for entry in entries:
+            match results.get(entry.uid):
+                case ClusterError() as error:
+                    log_failure(entry, "let go", error)
+                    self._queue.discard({entry.uid})
+                    self._queue.add_after(item_of(entry), self._memory.of(entry.uid).backoff())
+                case Exception() as error:
+                    raise error
+                case _:
+                    self._queue.discard({entry.uid})
+
+    async def leave_when_done(self) -> None:
+        """Let a deleted connection go when no claim needs it, or none gets on any more."""
+        entry = self._cache.entries.get(self._uid)
+        if entry is None or not entry.deleting or not entry.has_finalizer:
+            return
+        left = sum(one.has_finalizer for one in self._cache.claimants(self._name))
+        if self._progress is None or left < self._progress[0]:
+            self._progress = (left, time.monotonic())
+        is_late = time.monotonic() >= self._progress[1] + LONGEST_LEAVING
+        is_doomed = left and await self._finalizers.doomed_kinds([entry])
+        if not left or is_late or is_doomed:
+            await self._finalizers.remove(entry)
