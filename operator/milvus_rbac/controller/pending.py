@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 class Pending:
     """Of one connection."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a connection is made of
         self,
         connection: Entry,
         *,
