@@ -627,6 +627,80 @@ async def test_the_lease_is_renewed_while_all_other_connections_wait(
             assert lease.remaining() == 60
 
 
+# --- proxies
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[tuple[str, list[str]]]:
+    """An HTTP proxy, and where its clients wanted to go."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        method, target, _ = head.decode().split(" ", 2)
+        asked.append(f"{method} {target}")
+        host, _, port = target.partition(":")
+        there_reader, there = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(copy(reader, there), copy(there_reader, writer))
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    server.close()
+
+
+async def test_the_proxy_of_a_kubeconfig_is_used_and_its_answers_are_trusted_no_more_than_others(
+    control_plane: ControlPlane, tmp_path: Path, proxy: tuple[str, list[str]]
+) -> None:
+    url, asked = proxy
+    token = {"token": control_plane.service_account_token(SYSTEM, ACCOUNT)}
+    content = yaml.safe_load(kubeconfig(control_plane.url, control_plane.facts.ca, token))
+    content["clusters"][0]["cluster"]["proxy-url"] = url
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    async with await Cluster.connect(str(tmp_path / "config")) as cluster:
+        await cluster.list_secret_metadata()
+    assert asked == [f"CONNECT 127.0.0.1:{control_plane.facts.port}"]
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "own", "expected"),
+    [
+        ("", None, "http://proxy.example.com:3128"),
+        ("10.0.0.0/8,.svc", None, None),
+        ("10.0.0.0/8,.svc", "http://own.example.com", "http://own.example.com"),
+    ],
+)
+async def test_the_environment_names_a_proxy_and_what_is_reached_without_it(
+    no_proxy: str,
+    own: str | None,
+    expected: str | None,
+    control_plane: ControlPlane,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    content = yaml.safe_load(kubeconfig("https://10.96.0.1", control_plane.facts.ca, {"token": "t"}))
+    content["clusters"][0]["cluster"] |= {"proxy-url": own} if own else {}
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    assert (await find_access(str(tmp_path / "config"))).proxy == expected
+
+
+async def test_a_proxy_that_speaks_another_protocol_is_named(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(kubeconfig("https://10.96.0.1", control_plane.facts.ca, {"token": "t"}))
+    content["clusters"][0]["cluster"]["proxy-url"] = "socks5://localhost:1080"
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    with pytest.raises(NoAccess, match="socks5"):
+        await find_access(str(tmp_path / "config"))
+
+
 # --- finding the API server
 
 
