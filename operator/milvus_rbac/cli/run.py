@@ -98,6 +98,8 @@ async def _run(settings: Settings) -> None:
         )
         metrics.leader.set_function(lambda: float(lease.remaining() > 0))
         scheduler = Scheduler(cluster, lease, settings, metrics)
+        plurals = [kind.plural for kind in KINDS]
+        watch = Watch(access, plurals, settings.namespaces, scheduler.on_resource, scheduler.on_secret)
         ready = asyncio.Event()
         serving = Serving(
             settings.http_address,
@@ -106,8 +108,6 @@ async def _run(settings: Settings) -> None:
             registry=metrics.registry,
         )
         await serving.start()
-        plurals = [kind.plural for kind in KINDS]
-        watch = Watch(access, plurals, settings.namespaces, scheduler.on_resource, scheduler.on_secret)
         try:
             await _run_together(
                 scheduler, lease, partial(watch.run, settings.identity, ready, stop), stop, ready
