@@ -1,4 +1,4 @@
-"""The HTTP server for probes and metrics: /healthz, /readyz and /metrics. What healthy means is told from outside."""
+"""The HTTP server for probes and metrics: /healthz, /readyz and /metrics. What healthy means, the caller decides."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -10,13 +10,13 @@ from prometheus_client.exposition import choose_encoder
 from milvus_rbac.settings import HttpAddress
 
 Check = Callable[[], str | None]
-"""Gives what is wrong, in a sentence, or None. It runs on the event loop, so a loop that hangs fails its probe."""
+"""Returns what is wrong, in a sentence, or None. It runs on the event loop, so a loop that hangs fails its probe."""
 
 logger = logging.getLogger(__name__)
 
 
 class Serving:
-    """Serves until stopped. In the loop of everything else, without a thread of its own."""
+    """Serves until stopped, on the event loop of everything else and without a thread of its own."""
 
     def __init__(
         self, address: HttpAddress, is_alive: Check, is_ready: Check, registry: CollectorRegistry

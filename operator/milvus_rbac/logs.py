@@ -1,7 +1,7 @@
-"""How the process logs: one format for all, and libraries kept from saying more than they should.
+"""How the process logs, and what it shows of itself at SIGUSR1.
 
-Passwords never reach a logger; that is the duty of those who hold them. Here it is made sure that no library writes
-bodies of requests or objects, whatever level is set.
+There is one format for all, and no library writes bodies of requests or objects, whatever level is set. Passwords never
+reach a logger; that is the duty of the code that holds them.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ CEILINGS = {
 """The least level of each library; a higher one of our own holds for them, too."""
 
 AUDIT = "milvus_rbac.audit"
-"""The logger of what was changed in Milvus. It writes whatever level is set: who may do what must be traceable."""
+"""The logger of changes in Milvus. It writes whatever level is set: who may do what must be traceable."""
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 KOPF_FIELDS = ("k8s_ref", "k8s_skip", "settings")
@@ -40,7 +40,7 @@ _ABOUT: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxy
 
 
 def about(**fields: str) -> None:
-    """Have every line that this task logs from now on carry these fields, those of the tasks that it starts too."""
+    """Add these fields to every line that this task logs from now on, and to those of the tasks that it starts."""
     _ABOUT.set({**_ABOUT.get(), **fields})
 
 
@@ -75,13 +75,13 @@ def _json_formatter() -> logging.Formatter:
 
 
 def _record_fields() -> list[str]:
-    """Name what every record has; only what a call adds with `extra` becomes a field of its own."""
+    """Return what every record has; only what a call adds with `extra` becomes a field of its own."""
     bare = logging.LogRecord("", 0, "", 0, "", None, None)
     return [*vars(bare), "message", "asctime", "taskName"]
 
 
 def show_stacks_on_request() -> None:
-    """Listen for SIGUSR1 from now on. Threads are shown even while the running loop is stuck, tasks when it is not."""
+    """Show stacks at each SIGUSR1 from now on: of threads even while the event loop is stuck, of tasks when it is not."""
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, show_tasks, sys.stderr)
     faulthandler.register(signal.SIGUSR1, chain=True)
 

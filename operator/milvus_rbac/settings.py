@@ -1,7 +1,7 @@
 """Every setting of the operator: an environment variable MILVUS_RBAC_*, which the command line offers as a flag, too.
 
-The docstring of a field is the help of its flag. Nothing else reads the environment, but for $KUBECONFIG, which
-belongs to Kubernetes' own tools. It knows what a value looks like, not what is done with it.
+The docstring of a field is the help of its flag. Nothing else reads the environment, but for the variables of
+Kubernetes' own tools ($KUBECONFIG, $HTTPS_PROXY, $NO_PROXY). Here is what a value looks like, not what is done with it.
 """
 
 import os
@@ -37,7 +37,7 @@ class HttpAddress(NamedTuple):
 
 
 def _split(value: object) -> object:
-    """Read a list with commas; an empty one says nothing, so it is as if it were absent."""
+    """Read a list with commas; an empty one counts as absent."""
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, Iterable):
         return parts
@@ -89,7 +89,7 @@ Endpoints = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_split_e
 
 
 class Settings(BaseSettings):
-    """What is set, checked. An empty variable counts as absent."""
+    """All settings, checked. An empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
         env_prefix="MILVUS_RBAC_",

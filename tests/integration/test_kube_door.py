@@ -19,6 +19,7 @@ from milvus_rbac.kube.access import NoAccess, find_access
 from milvus_rbac.kube.client import Client, ClusterRefused, ClusterUnavailable, LeaseLost, Outdated
 from milvus_rbac.kube.leader_election import Lease, LeaseName
 from milvus_rbac.kube.resources import FINALIZER, GROUP_VERSION, Cluster, Listing
+from support.operator import permit
 from testbed.api_forwarder import ApiForwarder
 from testbed.chart import NAME as ACCOUNT
 from testbed.chart import SYSTEM, render
@@ -316,6 +317,60 @@ async def test_a_kind_that_is_not_installed_has_no_resources(
         assert await admin.list_all("milvusnothings") is None
 
 
+@pytest.fixture
+async def confined(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Cluster]:
+    """The door of an operator for two namespaces, with a Role in the first one only."""
+    release = permit(control_plane, namespace, namespace)
+    config = control_plane.service_account_kubeconfig(namespace, release.account)
+    async with await Cluster.connect(str(config), [namespace, f"{namespace}-gone"]) as cluster:
+        yield cluster
+
+
+async def test_a_namespace_that_is_forbidden_takes_nothing_from_the_others(
+    confined: Cluster, control_plane: ControlPlane, namespace: str, users: Users
+) -> None:
+    user = users.create()
+    create_secret(control_plane, namespace, "ann", "hush")
+    listing = await confined.list_all("milvususers")
+    assert listing is not None
+    assert [one["metadata"]["uid"] for one in listing.items] == [user["metadata"]["uid"]]
+    assert listing.unreadable.keys() == {f"{namespace}-gone"}
+    said = listing.unreadable[f"{namespace}-gone"]
+    assert said.startswith("milvususers.rbac.milvus.io is forbidden:")
+    secrets = await confined.list_secret_metadata()
+    assert [one["metadata"]["name"] for one in secrets.items] == ["ann"]
+    assert secrets.unreadable.keys() == {f"{namespace}-gone"}
+
+
+async def test_labels_of_a_namespace_that_is_forbidden_stay_as_they_were_read_last(
+    confined: Cluster, control_plane: ControlPlane, namespace: str
+) -> None:
+    assert (await confined.list_namespace_labels()).keys() == {namespace}
+    control_plane.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"a": "b"}}})
+    found = await confined.list_namespace_labels()
+    assert found[namespace]["a"] == "b"
+    user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+    role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings/{ACCOUNT}"
+    control_plane.call("DELETE", role)
+    deadline = time.monotonic() + 15
+    while allows(control_plane, user, verb="get", resource="namespaces", name=namespace):
+        assert time.monotonic() < deadline
+    with pytest.raises(ClusterRefused, match="forbidden"):  # of none may they be read
+        await confined.list_namespace_labels()
+    gone = f"{namespace}-gone"
+    control_plane.create_namespace(gone)
+    permit(control_plane, namespace, gone)
+    assert (await confined.list_namespace_labels())[namespace]["a"] == "b"
+    control_plane.delete_namespace(gone)
+
+
+def allows(plane: ControlPlane, user: str, **attributes: str) -> bool:
+    spec = {"user": user, "resourceAttributes": attributes}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    return bool(plane.call("POST", path, review)["status"]["allowed"])
+
+
 async def test_secrets_are_listed_without_their_data(
     cluster: Cluster, control_plane: ControlPlane, namespace: str
 ) -> None:
@@ -581,6 +636,80 @@ async def test_the_lease_is_renewed_while_all_other_connections_wait(
             assert lease.remaining() == 60
 
 
+# --- proxies
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[tuple[str, list[str]]]:
+    """An HTTP proxy, and where its clients wanted to go."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        method, target, _ = head.decode().split(" ", 2)
+        asked.append(f"{method} {target}")
+        host, _, port = target.partition(":")
+        there_reader, there = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(copy(reader, there), copy(there_reader, writer))
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    server.close()
+
+
+async def test_the_proxy_of_a_kubeconfig_is_used_and_its_answers_are_trusted_no_more_than_others(
+    control_plane: ControlPlane, tmp_path: Path, proxy: tuple[str, list[str]]
+) -> None:
+    url, asked = proxy
+    token = {"token": control_plane.service_account_token(SYSTEM, ACCOUNT)}
+    content = yaml.safe_load(kubeconfig(control_plane.url, control_plane.facts.ca, token))
+    content["clusters"][0]["cluster"]["proxy-url"] = url
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    async with await Cluster.connect(str(tmp_path / "config")) as cluster:
+        await cluster.list_secret_metadata()
+    assert asked == [f"CONNECT 127.0.0.1:{control_plane.facts.port}"]
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "own", "expected"),
+    [
+        ("", None, "http://proxy.example.com:3128"),
+        ("10.0.0.0/8,.svc", None, None),
+        ("10.0.0.0/8,.svc", "http://own.example.com", "http://own.example.com"),
+    ],
+)
+async def test_the_environment_names_a_proxy_and_what_is_reached_without_it(
+    no_proxy: str,
+    own: str | None,
+    expected: str | None,
+    control_plane: ControlPlane,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    content = yaml.safe_load(kubeconfig("https://10.96.0.1", control_plane.facts.ca, {"token": "t"}))
+    content["clusters"][0]["cluster"] |= {"proxy-url": own} if own else {}
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    assert (await find_access(str(tmp_path / "config"))).proxy == expected
+
+
+async def test_a_proxy_that_speaks_another_protocol_is_named(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(kubeconfig("https://10.96.0.1", control_plane.facts.ca, {"token": "t"}))
+    content["clusters"][0]["cluster"]["proxy-url"] = "socks5://localhost:1080"
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    with pytest.raises(NoAccess, match="socks5"):
+        await find_access(str(tmp_path / "config"))
+
+
 # --- finding the API server
 
 
@@ -734,6 +863,38 @@ async def test_a_stopped_holder_gives_the_lease_back(
     await two.attempt()
     assert two.remaining() == 60
     assert read_lease(control_plane, lease_rights)["leaseTransitions"] == 1
+
+
+async def test_who_has_the_lease_is_logged_once_and_a_polite_end_is_no_warning(
+    candidate: Candidate, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "milvus_rbac.kube.leader_election")
+    clock = Clock()
+    one, two, three = (candidate(name, clock) for name in ("one", "two", "three"))
+    await one.attempt()
+    for _ in range(3):
+        await two.attempt()
+    assert [text for text in caplog.messages if "Waiting" in text] == [waits(one)]
+    clock.now += 61
+    await three.attempt()
+    assert three.remaining() == 0  # it has seen the holder for the first time now
+    clock.now += 61
+    await three.attempt()
+    await two.attempt()
+    await two.attempt()
+    assert [text for text in caplog.messages if "Waiting" in text] == [waits(one), waits(one), waits(three)]
+    caplog.clear()
+    running = asyncio.create_task(three.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert "given back" in caplog.text
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+def waits(holder: Lease) -> str:
+    name = f"{holder._name.namespace}/{holder._name.name}"
+    return f"Another operator has the lease {name}: {holder.identity}. Waiting for it."
 
 
 async def test_a_holder_keeps_renewing(

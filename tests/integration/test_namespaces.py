@@ -111,6 +111,32 @@ def test_a_namespace_goes_though_the_operator_was_away_when_it_was_deleted(
     must_be_served(tenants.team_a, tenants)
 
 
+def test_a_namespace_that_hangs_goes_when_the_right_is_given(
+    tenants: Tenants, admin: MilvusAdmin, request: pytest.FixtureRequest
+) -> None:
+    """The finalizer that could not be removed is tried again, within minutes and without any event."""
+    team_b = tenants.team_b
+    role, user = settle(team_b, tenants)
+    mark = team_b.cluster.audit_mark()
+    team_b.cluster.delete_namespace(team_b.namespace)
+
+    def is_refused() -> bool:
+        events = team_b.cluster.audit_events(mark)
+        return any(
+            one["verb"] == "patch"
+            and one["responseStatus"]["code"] == 403
+            and f"/{team_b.namespace}/" in one["requestURI"]
+            for one in events
+        )
+
+    tenants.platform.wait(is_refused, "a refusal of the finalizer")
+    assert not is_gone(team_b)
+    request.getfixturevalue("may_release")
+    tenants.platform.wait(lambda: is_gone(team_b), "the end of the namespace", timeout=180)
+    assert role not in admin.roles()
+    assert user not in admin.users()
+
+
 def test_with_a_namespace_that_is_forbidden_from_the_start_the_others_are_served(tenants: Tenants) -> None:
     tenants.platform.operator.stop()
     team_a, team_b = tenants.team_a, tenants.team_b

@@ -34,7 +34,7 @@ NO_LIMIT = 0
 ANY_VERSION = "0"
 """A watch from here begins with all objects that there are."""
 
-_OK, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _ERRORS, _SERVER_ERRORS = 200, 403, 404, 429, 400, 500
+_OK, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER_ERRORS = 200, 403, 404, 429, 500
 _CLOSED_TLS = "[SSL: APPLICATION_DATA_AFTER_CLOSE_NOTIFY]"
 """Kopf takes this for the end of its credentials."""
 
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class Watch:
-    """All watches of this process, on a connection pool of their own."""
+    """All watches of this process, on a connection pool of their own; it is open until `run` ends."""
 
     def __init__(
         self,
