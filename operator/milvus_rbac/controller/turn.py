@@ -103,6 +103,8 @@ class TurnRunner:
     """Whether the operator's account changes passwords without the old one; None: not tried yet."""
     crowd: Crowd | None = None
     """How many users and roles the last turn saw."""
+    reading: float = 0.0
+    """Seconds that reading Milvus took, when the last turn read it."""
 
     async def run(
         self,
@@ -134,8 +136,9 @@ class TurnRunner:
         turn = Turn(
             batch,
             server_facts(spec, link, batch, superuser=self.superuser),
-            # One snapshot serves all turns of an interval in which nothing changes.
-            SAME_SNAPSHOT if batch.entries.keys() <= by_interval else 0.0,
+            # One snapshot serves all turns of an interval in which nothing changes; and where reading takes long, what
+            # was read is a bit old in any case.
+            SAME_SNAPSHOT if batch.entries.keys() <= by_interval else min(SAME_SNAPSHOT, 2 * self.reading),
             lambda proposals: self.memory.contested(proposals, by_interval, interval),
             Outcome(note=Audit(batch.entries, self.metrics).note),
             Budget(others_wait=lambda: len(self.queue) > 0),
@@ -215,6 +218,9 @@ class TurnRunner:
     async def _settle(self, played: Played) -> None:
         result, batch = played.result, played.batch
         self.metrics.saw(result.observed, result.reading)
+        self.reading = max(
+            result.reading, 0.9 * self.reading
+        )  # a turn that used the snapshot before took no time
         self.crowd = Crowd(len(result.observed.users), len(result.observed.roles))
         for plan in result.plans:
             self._learn(plan, played)
