@@ -15,7 +15,7 @@ COMPILE = $(VENV)/lock-tools/bin/uv pip compile --universal --python-version 3.1
   --no-emit-index-url --no-emit-find-links --no-header --quiet
 COMMIT = git log -1 --pretty=
 
-.PHONY: help demo test lint unit contract integration generate bench picture image e2e lock clean
+.PHONY: help demo check test lint contract integration generate bench picture image e2e lock clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -28,10 +28,10 @@ $(VENV)/.installed: requirements.lock
 demo: $(VENV)/.installed  ## Kubernetes API, Milvus and the operator on this machine, from apply to login; KEEP=1 leaves them running
 	$(PY) -m testbed.demo $(if $(filter-out 0,$(KEEP)),--keep)
 
-test: lint unit  ## Lint, generated files fresh, every test
+test: check  ## Everything that CI runs
 	$(PY) -m testbed.build
 	$(PY) -m testbed.checkers
-	$(PY) -m pytest -n 3 tests/contract tests/integration
+	$(PY) -m pytest -n 3 -m servers tests/contract tests/integration
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files fresh
 	$(VENV)/bin/ruff check
@@ -41,10 +41,10 @@ lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files
 	$(PY) -m tools.crdgen --check
 	$(PY) -m tools.docgen --check
 
-unit: $(VENV)/.installed  ## domain/ with every branch covered, api/, and the repository about itself: no server
+check: lint  ## While you change code, in minutes: lint and every test that needs no real server
 	$(PY) -m coverage run --source=operator/milvus_rbac/domain -m pytest tests/unit
 	$(PY) -m coverage report --show-missing --fail-under=100
-	$(PY) -m pytest tests/properties tests/house
+	$(PY) -m pytest -n 2 -m 'not servers' tests/properties tests/house tests/controller tests/contract
 
 contract: $(VENV)/.installed  ## The Milvus client against a real Milvus
 	$(PY) -m pytest tests/contract

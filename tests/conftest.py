@@ -20,6 +20,8 @@ from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
 from testbed.sharing import Host, RemoteBed
 
+SERVERS = {"binaries", "control_plane", "fresh_control_plane", "milvus_profile", "fresh_milvus"}
+"""Fixtures that start a real Kubernetes API or a real Milvus."""
 _BED = pytest.StashKey[SuiteBed | RemoteBed]()
 _HOST = pytest.StashKey[Host]()
 _LISTENERS = Listeners(own_processes)
@@ -66,7 +68,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the tests that need long, most of it to wait: the others fill that time, on the other workers."""
+    """Marks what needs real servers, and begins with the tests that need long: the others fill the time that they wait."""
+    for item in items:
+        if "integration" in item.path.parts or SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
     items.sort(key=_patience, reverse=True)
 
 
