@@ -19,7 +19,9 @@ WATCHES = (
 
 @dataclass
 class Watching:
-    """What the scheduler says must be watched."""
+    """What the manager says must be watched."""
+
+    is_ready = True
 
     watched: Sequence[str] = field(default_factory=lambda: ["secrets", "milvususers", "milvusroles"])
 
@@ -28,14 +30,14 @@ def look(
     *names: str, namespaces: Sequence[str] | None = ("team-a",), ready: bool = True, age: float = STARTING + 1
 ) -> str | None:
     """What is said of a process of that age in which tasks of these names run."""
-    scheduler: Any = Watching()
+    manager: Any = Watching()
 
     async def check() -> str | None:
         tasks = [asyncio.create_task(asyncio.sleep(60), name=name) for name in names]
         flag = asyncio.Event()
         if ready:
             flag.set()
-        said = _find_dead_watch(flag, scheduler, namespaces, time.monotonic() - age)
+        said = _find_dead_watch(flag, manager, namespaces, time.monotonic() - age)
         for task in tasks:
             task.cancel()
         return said

@@ -133,7 +133,7 @@ async def _run_together(
     """Run controller, Lease and watches; stop writing first, give the Lease back last."""
     leading = asyncio.create_task(lease.run(), name="lease")
     working = asyncio.create_task(manager.run(), name="manager")
-    watching = asyncio.create_task(watch(), name="kopf")
+    watching = asyncio.create_task(_watch_when_read(manager, watch), name="kopf")
     obeying = asyncio.create_task(_obey(stop, ready), name="signals")
     try:
         running = {leading, working, watching, obeying}
@@ -145,6 +145,12 @@ async def _run_together(
         for task in (working, watching, leading):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def _watch_when_read(manager: Manager, watch: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin to watch when everything was read: what is known then need not be taken apart by Kopf, too."""
+    await manager.complete.wait()
+    await watch()
 
 
 async def _obey(stop: asyncio.Event, ready: asyncio.Event) -> None:
@@ -166,7 +172,7 @@ def _find_dead_watch(
     ready: asyncio.Event, manager: Manager, namespaces: Sequence[str] | None, started: float
 ) -> str | None:
     """Return which watch has ended, or never began: Kopf does not always start it again (nolar/kopf#1276)."""
-    if time.monotonic() < started + STARTING:
+    if time.monotonic() < started + STARTING or not manager.is_ready:
         return None
     if not ready.is_set():
         return "the watches have not been started"

@@ -52,14 +52,15 @@ class Manager:
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: asyncio.Future[str] | None = None
-        self._is_complete = False
+        self.complete = asyncio.Event()
+        """Set when everything was read once."""
         self._labels_wanted = asyncio.Event()
         metrics.registry.register(Standings(self._standings, self._queued))
 
     @property
     def is_ready(self) -> bool:
         """Whether everything was read once."""
-        return self._is_complete
+        return self.complete.is_set()
 
     @property
     def watched(self) -> list[str]:
@@ -76,7 +77,7 @@ class Manager:
         try:
             await self._read_everything()
             await self._resync.read_labels()
-            self._is_complete = True
+            self.complete.set()
             for task, work in {
                 "dispatch": self._dispatch(),
                 "events": self._recorder.run(),

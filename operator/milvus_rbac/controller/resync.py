@@ -5,7 +5,7 @@ A watch that was interrupted may have lost deletions, and a replica that takes o
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from milvus_rbac.api.schema import schema
@@ -49,18 +49,12 @@ class Resync:
         unreadable: dict[str, str] = {}
         known, listed = frozenset(self._cache.entries), set[str]()
         for kind in KINDS:
-            started = time.monotonic()
-            listing = await self._cluster.list_all(kind.plural)
+            listing = await self._cluster.list_all(kind.plural, self._take(kind, listed))
             if listing is None:
                 self.installed.discard(kind.plural)
                 continue
             self.installed.add(kind.plural)
             unreadable |= listing.unreadable
-            for body in listing.items:
-                # Items of a list carry neither kind nor apiVersion of their own everywhere.
-                full = {**body, "kind": kind.__name__, "apiVersion": f"{GROUP}/{VERSION}"}
-                listed.add(body["metadata"]["uid"])
-                self._cache.put(full, listed_at=started)
         await self._read_secrets(unreadable)
         for uid in known - listed:
             entry = self._cache.entries.get(uid)
@@ -68,6 +62,17 @@ class Resync:
             if entry is not None and entry.name[0] not in unreadable:
                 self._cache.remove(uid)
         self._note_unreadable(unreadable)
+
+    def _take(self, kind: type[Resource], listed: set[str]) -> Callable[[dict[str, Any]], None]:
+        started = time.monotonic()
+
+        def take(body: dict[str, Any]) -> None:
+            # Items of a list carry neither kind nor apiVersion of their own everywhere.
+            full = {**body, "kind": kind.__name__, "apiVersion": f"{GROUP}/{VERSION}"}
+            listed.add(body["metadata"]["uid"])
+            self._cache.put(full, listed_at=started)
+
+        return take
 
     async def read_labels(self) -> frozenset[str]:
         """Read the labels of namespaces where a connection selects by them; return the namespaces whose labels changed.

@@ -162,7 +162,7 @@ def build_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     # Without leave to list namespaces Kopf would ask in vain for a minute; the list of them is fixed then anyway.
     settings.scanning.disabled = not clusterwide
     settings.queueing.idle_timeout = 1.0
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 50
     settings.watching.inactivity_timeout = 80
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300
@@ -271,6 +271,11 @@ class _Session:
             answer = await response.json()
             if answer.get("items") is None:  # an empty list of metadata, over which Kopf would stumble
                 answer["items"] = []
+            if target.is_ours:
+                # What the cache has already need not be taken apart, remembered and passed on.
+                answer["items"] = [
+                    one for one in answer["items"] if not self._seen(one["metadata"]["resourceVersion"])
+                ]
             return _Answer(answer)
         chunks = response.content.iter_chunked(2**20)
         seen = self._seen if target.is_ours else None
