@@ -105,13 +105,15 @@ def let_go(story: Story) -> None:
     """Take all finalizers off: one by one, the end of the story would take minutes."""
     sender, root = Sender(story.cluster), f"{API}/namespaces/{story.namespace}"
     bare = {"metadata": {"finalizers": None}}
+
+    def release(kind: str) -> Callable[[int], None]:
+        def one(number: int) -> None:
+            sender.send("PATCH", f"{root}/{kind}{number}", bare, MERGE_PATCH)
+
+        return one
+
     for kind, count in (("milvusroles/r", ROLES), ("milvususers/u", USERS)):
-        sender.every(
-            lambda number, kind=kind: (
-                sender.send("PATCH", f"{root}/{kind}{number}", bare, MERGE_PATCH) and None
-            ),  # type: ignore[misc]  # bound now
-            range(count),
-        )
+        sender.every(release(kind), range(count))
         story.cluster.api("DELETE", f"{root}/{kind.partition('/')[0]}")
 
 

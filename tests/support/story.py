@@ -236,7 +236,12 @@ class Story:
         self.wait(lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" > created, "another second")
 
     def wait(
-        self, holds: Callable[[], bool], what: str, timeout: float = PATIENCE, see: Callable[[], object] = str
+        self,
+        holds: Callable[[], bool],
+        what: str,
+        timeout: float = PATIENCE,
+        see: Callable[[], object] = str,
+        every: float = 0.05,
     ) -> None:
         """Wait until something holds, or fail and say what was seen instead and what the operator logged."""
         deadline = time.monotonic() + timeout
@@ -247,7 +252,7 @@ class Story:
             if time.monotonic() > deadline:
                 logged = self.operator.trace() if self.operators else "no operator"
                 raise AssertionError(f"not within {timeout} s: {what}\nseen: {see()}\nlog:\n{logged}")
-            time.sleep(0.05)
+            time.sleep(every)
 
     def events(self, name: str) -> list[tuple[str, str, str]]:
         """List the Events about a resource: type, reason, message."""

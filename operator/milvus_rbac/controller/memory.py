@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from milvus_rbac.api.v1alpha1.names import PasswordSecretRef
@@ -58,8 +57,6 @@ class ClaimMemory:
     """Since when, on the monotonic clock, its status would only report a wait."""
     progress_told_at: float = 0.0
     """When, on the monotonic clock, its status last said how many changes are left."""
-    expires_at: datetime | None = None
-    """For when it was queued because its user expires."""
     is_create_withdrawn: bool = False
     """The intent that status.inFlight has for it means nothing any more."""
     asked: PasswordSecretRef | None = None

@@ -285,7 +285,7 @@ class TurnRunner:
         if plan.claim.deleting:
             return await self._conclude_deletion(entry, plan, played)
         record.decided_again, record.is_suspect = 0, False
-        self._wake_at_expiry(entry, record)
+        self._wake_at_expiry(entry)
         refusal = await self._hand_out(entry, plan, played)
         told = report(entry, plan, played.result, played.server, played.site.endpoint, refusal)
         self.metrics.repaired(told.repairs)
@@ -379,10 +379,9 @@ class TurnRunner:
         record = self.memory.of(entry.uid)
         return await self.passwords.hand_out(entry, record, played.site.address, reading.password, newest)
 
-    def _wake_at_expiry(self, entry: Entry, record: ClaimMemory) -> None:
+    def _wake_at_expiry(self, entry: Entry) -> None:
         at, now = entry.expires_at, datetime.now(UTC)
         if at is not None and now < at and at - now < LONGEST_TIMER:
-            record.expires_at = at
             self.queue.add_after(item_of(entry), (at - now).total_seconds())
 
     def _fail(self, entry: Entry, what: str, error: Exception) -> None:
