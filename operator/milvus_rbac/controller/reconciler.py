@@ -105,6 +105,8 @@ class Reconciler:
         """The server is to be asked what it is before the next turn."""
         self._failures = ClaimMemory()
         """How often running a step failed as a whole, for reasons of Kubernetes."""
+        self._unwritten = ClaimMemory()
+        """How often running the connection's own status could not be written."""
         self._pending = Pending(
             connection,
             cache=self._cache,
@@ -413,8 +415,10 @@ class Reconciler:
             await self._writer.report_connection(entry, link, None, self._runner.crowd, *refusals)
         except ClusterError as error:
             log_failure(entry, "written", error)
-            pause = min(self._failures.backoff(), LONGEST_PROBE)
+            pause = min(self._unwritten.backoff(), LONGEST_PROBE)
             asyncio.get_running_loop().call_later(pause, self.queue.wake.set)
+        else:
+            self._unwritten.failures = 0
 
     def _entry(self) -> Entry | None:
         return self._cache.entries.get(self.uid)
