@@ -132,3 +132,12 @@ def test_what_is_added_wakes(queue: Workqueue) -> None:
     assert queue.wake.is_set()
     queue.discard({"one", "unknown"})
     assert queue.uids() == frozenset()
+
+
+def test_when_the_newest_of_a_turn_was_queued_is_known(queue: Workqueue, clock: Clock) -> None:
+    add(queue, "old")
+    clock.now += 5
+    add(queue, "new")
+    clock.now += 5
+    queue.take()
+    assert clock.now - queue.newest_taken == 5

@@ -136,9 +136,7 @@ class TurnRunner:
         turn = Turn(
             batch,
             server_facts(spec, link, batch, superuser=self.superuser),
-            # One snapshot serves all turns of an interval in which nothing changes; and where reading takes long, what
-            # was read is a bit old in any case.
-            SAME_SNAPSHOT if batch.entries.keys() <= by_interval else min(SAME_SNAPSHOT, 2 * self.reading),
+            self._oldest_snapshot(batch, by_interval),
             lambda proposals: self.memory.contested(proposals, by_interval, interval),
             Outcome(note=Audit(batch.entries, self.metrics).note),
             Budget(others_wait=lambda: len(self.queue) > 0),
@@ -155,6 +153,17 @@ class TurnRunner:
         await self._withdraw(link, ownership)
         if turn.outcome.trouble is not None:
             raise turn.outcome.trouble
+
+    def _oldest_snapshot(self, batch: Batch, by_interval: frozenset[str]) -> float:
+        """Return how many seconds old the snapshot of a turn may be, as long as nothing was changed since.
+
+        One serves all turns of an interval. Where reading takes long it also serves what was queued before it was taken:
+        what is asked for now is always decided from what is there now.
+        """
+        if batch.entries.keys() <= by_interval:
+            return SAME_SNAPSHOT
+        waited = time.monotonic() - self.queue.newest_taken
+        return min(SAME_SNAPSHOT, 2 * self.reading, waited)
 
     # --- what is written before Milvus is touched
 
@@ -340,7 +349,7 @@ class TurnRunner:
     async def _report_progress(self, entry: Entry, left: int) -> None:
         """Requeue a claim for whose changes the turn was too short, and say from time to time how many are left."""
         record, now = self.memory.of(entry.uid), time.monotonic()
-        if now - record.progress_told_at > PROGRESS:
+        if entry.is_heavy and now - record.progress_told_at > PROGRESS:
             record.progress_told_at = now
             message = f"Milvus is being changed: {left} changes are left."
             await self._write(entry, pending_report(entry, Refusal(Reason.PENDING, message)), record)

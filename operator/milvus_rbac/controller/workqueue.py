@@ -78,6 +78,8 @@ class Workqueue:
         self._held: dict[str, Item | None] = {}
         """By uid: what was added while the claim was held."""
         self._was_apart = False
+        self.newest_taken = 0.0
+        """When, on the clock, the newest of the claims was queued that were taken last."""
 
     def __len__(self) -> int:
         """Return how many claims are to be reconciled now."""
@@ -157,6 +159,7 @@ class Workqueue:
         if lane is None:
             return []
         self._was_apart = lane is self._apart
+        self.newest_taken = 0.0
         return list(self._take_from(lane))
 
     def _take_from(self, lane: _Lane) -> Iterable[str]:
@@ -166,11 +169,12 @@ class Workqueue:
             uid = next(aged, None) or lane.next()
             if uid is None:
                 return
-            item, _ = self._ready[uid]
+            item, since = self._ready[uid]
             if count and weight + item.weight > MOST_WEIGHT:
                 return
             self._pop(uid)
             count, weight = count + 1, weight + item.weight
+            self.newest_taken = max(self.newest_taken, since)
             yield uid
 
     def _aged(self, lane: _Lane) -> Iterator[str]:

@@ -47,7 +47,7 @@ def change_status(
         *guards,
         *({"op": "add", "path": f"/status/{key}", "value": value} for key, value in changed.items()),
         *({"op": "remove", "path": f"/status/{key}"} for key in removed),
-        {"op": "add", "path": "/status/conditions", "value": merged},
+        *([{"op": "add", "path": "/status/conditions", "value": merged}] if merged or before else []),
     ]
 
 
