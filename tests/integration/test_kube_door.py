@@ -176,19 +176,6 @@ async def test_conditions_of_others_survive_even_if_we_have_not_seen_them(
     assert again["status"] == {"observedGeneration": 2, "conditions": [READY, FOREIGN]}
 
 
-async def test_a_status_is_written_over_one_of_which_only_conditions_and_claim_are_known(
-    cluster: Cluster, users: Users
-) -> None:
-    body = users.create()
-    whole = {"observedGeneration": 1, "claim": CLAIM, "roles": ["a", "b"], "conditions": [READY]}
-    users.patch({"status": whole | {"conditions": [READY, FOREIGN]}}, "/status")
-    known = {"claim": CLAIM, "conditions": [READY, FOREIGN]}
-    status = {"observedGeneration": 2, "claim": CLAIM, "conditions": [READY]}
-    written = await replace_status(cluster, body | {"status": known}, status, OURS)
-    assert written is not None
-    assert written["status"] == status | {"conditions": [READY, FOREIGN]}
-
-
 @pytest.mark.parametrize("believed", [None, OTHER_CLAIM], ids=["none", "another"])
 async def test_a_claim_that_the_writer_did_not_know_is_never_overwritten(
     believed: dict[str, str] | None, cluster: Cluster, users: Users

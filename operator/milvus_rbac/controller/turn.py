@@ -294,7 +294,7 @@ class TurnRunner:
         if plan.claim.deleting:
             return await self._conclude_deletion(entry, plan, played)
         record.decided_again, record.is_suspect = 0, False
-        self._wake_at_expiry(entry)
+        self._wake_at_expiry(entry, plan)
         refusal = await self._hand_out(entry, plan, played)
         told = report(entry, plan, played.result, played.server, played.site.endpoint, refusal)
         self.metrics.repaired(told.repairs)
@@ -388,10 +388,13 @@ class TurnRunner:
         record = self.memory.of(entry.uid)
         return await self.passwords.hand_out(entry, record, played.site.address, reading.password, newest)
 
-    def _wake_at_expiry(self, entry: Entry) -> None:
-        at, now = entry.expires_at, datetime.now(UTC)
-        if at is not None and now < at and at - now < LONGEST_TIMER:
-            self.queue.add_after(item_of(entry), (at - now).total_seconds())
+    def _wake_at_expiry(self, entry: Entry, plan: ClaimPlan) -> None:
+        """Have a user looked at when it expires, at once if that was while the turn ran."""
+        if entry.expires_at is None or plan.claim.expired:
+            return
+        left = entry.expires_at - datetime.now(UTC)
+        if left < LONGEST_TIMER:
+            self.queue.add_after(item_of(entry), max(0.0, left.total_seconds()))
 
     def _fail(self, entry: Entry, what: str, error: Exception) -> None:
         """Note that something about one resource could not be done in Kubernetes: it comes again, the others go on."""
