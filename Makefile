@@ -15,7 +15,7 @@ COMPILE = $(VENV)/lock-tools/bin/uv pip compile --universal --python-version 3.1
   --no-emit-index-url --no-emit-find-links --no-header --quiet
 COMMIT = git log -1 --pretty=
 
-.PHONY: help demo check test lint contract integration generate bench picture image e2e lock clean
+.PHONY: help demo check test size lint contract integration generate bench picture image e2e lock clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -31,7 +31,11 @@ demo: $(VENV)/.installed  ## Kubernetes API, Milvus and the operator on this mac
 test: check  ## Everything that CI runs
 	$(PY) -m testbed.build
 	$(PY) -m testbed.checkers
-	$(PY) -m pytest -n 3 -m servers tests/contract tests/integration
+	$(PY) -m pytest -n 3 -m 'servers and not size' tests/contract tests/integration
+
+size: $(VENV)/.installed  ## Ten thousand users and half a million grants, and how soon a rotation is in force: minutes, on a quiet machine
+	$(PY) -m testbed.build
+	$(PY) -m pytest -s -m size tests/integration
 
 lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files fresh
 	$(VENV)/bin/ruff check
@@ -52,7 +56,7 @@ contract: $(VENV)/.installed  ## The Milvus client against a real Milvus
 integration: $(VENV)/.installed  ## The operator as a process against a real Kubernetes API and a real Milvus
 	$(PY) -m testbed.build
 	$(PY) -m testbed.checkers
-	$(PY) -m pytest -n 3 tests/integration
+	$(PY) -m pytest -n 3 -m 'not size' tests/integration
 
 generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, manifests/install.yaml, Argo CD's settings
 	$(PY) -m tools.crdgen

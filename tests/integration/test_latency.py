@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from support.story import Story
 from testbed.milvus_admin import MilvusAdmin
 
@@ -13,6 +15,7 @@ MOST_SECONDS = 0.1
 """From the PATCH of a Secret until its password is in force, as the median."""
 
 
+@pytest.mark.size
 def test_a_rotation_is_in_force_within_a_tenth_of_a_second(story: Story, admin: MilvusAdmin) -> None:
     story.password("shared", "the-same-for-all")
     story.connection(interval="10m")
