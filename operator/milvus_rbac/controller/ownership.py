@@ -6,11 +6,17 @@ Intents are written for a whole turn at once, into `status.inFlight` of the Milv
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from milvus_rbac.controller.apply import Outcome
 from milvus_rbac.controller.cache import Cache
 from milvus_rbac.controller.claims import Site
 from milvus_rbac.controller.entry import Intents, intents_of
-from milvus_rbac.domain.changes import RemovePrivileges
+from milvus_rbac.controller.reconcile import Result
+from milvus_rbac.controller.status import held_now
+from milvus_rbac.domain.changes import CREATES, DropUser, RemovePrivileges
+from milvus_rbac.domain.claims import Kind
+from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.plan import ClaimPlan
+from milvus_rbac.milvus.errors import AlreadyExists, Refused
 
 WriteIntents = Callable[[Intents], Awaitable[None]]
 Hold = Callable[[Sequence[str]], Awaitable[frozenset[str]]]
@@ -82,3 +88,41 @@ class OwnershipRecord:
             "kind": plan.claim.ref.kind.value,
             "name": plan.claim.object_name,
         }
+
+
+def lost_claims(result: Result, server: ServerFacts, intended: Collection[str]) -> frozenset[str]:
+    """Return the claims (uids) whose object was dropped by another client and not created again.
+
+    The intent of their first create is still written down, and would make ours what another client creates under the name.
+    """
+    return frozenset(
+        plan.claim.ref.uid
+        for plan in result.plans
+        if not plan.claim.deleting and plan.claim.ref.uid in intended and _is_gone(plan, result, server)
+    )
+
+
+def _is_gone(plan: ClaimPlan, result: Result, server: ServerFacts) -> bool:
+    if any(isinstance(change, DropUser) for change in result.outcome.done[plan.claim.ref.uid]):
+        return True  # expired
+    if plan.claim.ref.uid in result.outcome.unanswered or result.outcome.left(plan) > 0:
+        return False  # it may have been created, or will be
+    is_unseen = plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable
+    # What was about to be made and may not be any more: it is never made, and the name is free.
+    is_ours = plan.claim.origin is not None or not plan.claim.is_permitted
+    return is_ours and not is_unseen and held_now(plan, result, server) is None
+
+
+def refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:
+    """Return the claims (uids) whose create the server refused: nothing of theirs is there.
+
+    "Already exists" proves nothing where an earlier turn intended the same create: its answer was lost, and it may be
+    that create which exists.
+    """
+    return frozenset(
+        uid
+        for uid, failures in outcome.failed.items()
+        for change, error in failures
+        if isinstance(change, CREATES) and isinstance(error, Refused)
+        if not (isinstance(error, AlreadyExists) and uid in intended)
+    )

@@ -5,7 +5,7 @@ What a turn does to Milvus is reconcile.py's; when there is one, and for whom, t
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -22,7 +22,7 @@ from milvus_rbac.controller.entry import Entry, Intents, intents_of
 from milvus_rbac.controller.finalizers import Finalizers
 from milvus_rbac.controller.memory import ClaimMemory, Memory
 from milvus_rbac.controller.metrics import Audit, ConnectionMetrics
-from milvus_rbac.controller.ownership import OwnershipRecord
+from milvus_rbac.controller.ownership import OwnershipRecord, lost_claims, refused_creates
 from milvus_rbac.controller.passwords import Passwords
 from milvus_rbac.controller.reconcile import Result, Turn, reconcile_once
 from milvus_rbac.controller.requeue import wake_and_wait
@@ -38,10 +38,8 @@ from milvus_rbac.controller.status import (
 from milvus_rbac.controller.status_writer import StatusWriter, log_failure
 from milvus_rbac.controller.workqueue import Item, Workqueue
 from milvus_rbac.domain.changes import (
-    CREATES,
     CreateRole,
     CreateUser,
-    DropUser,
     PasswordMeans,
     RecreateUser,
     UpdatePassword,
@@ -53,11 +51,9 @@ from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.kube.client import ClusterError, ClusterUnavailable, LeaseLost, Outdated
 from milvus_rbac.milvus.errors import (
-    AlreadyExists,
     InternalError,
     MilvusRbacError,
     OldPasswordRefused,
-    Refused,
 )
 
 logger = logging.getLogger(__name__)
@@ -144,11 +140,11 @@ class TurnRunner:
         try:
             result = await reconcile_once(turn, link.milvus, ownership, self.may_write)
             played = Played(result, batch, turn.server, site)
-            self.memory.withdraw(_lost_claims(played))
+            self.memory.withdraw(lost_claims(result, turn.server, site.intents))
             await self._withdraw(link, ownership)
             await self._settle(played)
         finally:
-            self.memory.withdraw(_refused_creates(turn.outcome, site.intents))
+            self.memory.withdraw(refused_creates(turn.outcome, site.intents))
             self.memory.note_made(turn.outcome.done)
         await self._withdraw(link, ownership)
         if turn.outcome.trouble is not None:
@@ -440,42 +436,3 @@ class TurnRunner:
             self.superuser = False
         elif name in batch.texts.old:
             record.not_in_force.add(batch.texts.old[name])
-
-
-def _lost_claims(played: Played) -> frozenset[str]:
-    """Return the claims (uids) whose object was dropped by another client and not created again.
-
-    The intent of their first create is still written down, and would make ours what another client creates under the name.
-    """
-    return frozenset(
-        plan.claim.ref.uid
-        for plan in played.result.plans
-        if not plan.claim.deleting and plan.claim.ref.uid in played.site.intents and _is_gone(plan, played)
-    )
-
-
-def _is_gone(plan: ClaimPlan, played: Played) -> bool:
-    result = played.result
-    if any(isinstance(change, DropUser) for change in result.outcome.done[plan.claim.ref.uid]):
-        return True  # expired
-    if plan.claim.ref.uid in result.outcome.unanswered or result.outcome.left(plan) > 0:
-        return False  # it may have been created, or will be
-    is_unseen = plan.claim.ref.kind is Kind.GROUP and result.observed.groups_unreadable
-    # What was about to be made and may not be any more: it is never made, and the name is free.
-    is_ours = plan.claim.origin is not None or not plan.claim.is_permitted
-    return is_ours and not is_unseen and held_now(plan, result, played.server) is None
-
-
-def _refused_creates(outcome: Outcome, intended: Collection[str]) -> frozenset[str]:
-    """Return the claims (uids) whose create the server refused: nothing of theirs is there.
-
-    "Already exists" proves nothing where an earlier turn intended the same create: its answer was lost, and it may be
-    that create which exists.
-    """
-    return frozenset(
-        uid
-        for uid, failures in outcome.failed.items()
-        for change, error in failures
-        if isinstance(change, CREATES) and isinstance(error, Refused)
-        if not (isinstance(error, AlreadyExists) and uid in intended)
-    )
