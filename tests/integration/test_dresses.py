@@ -356,7 +356,7 @@ def test_a_secret_of_somebody_else_is_never_written(dress_up: DressUp) -> None:
 def test_a_user_is_gone_when_it_expires_and_back_when_it_does_not(dress_up: DressUp) -> None:
     story, double = dress_up("3.0")
     story.password("app", OLD)
-    soon = datetime.now(UTC) + timedelta(seconds=8)
+    soon = datetime.now(UTC) + timedelta(seconds=12)
     story.user("app", "app", expiresAt=f"{soon:%Y-%m-%dT%H:%M:%SZ}", deletionPolicy="Retain")
     story.wait_ready("MilvusUser", "app")
     story.wait_reason("MilvusUser", "app", "Expired")
