@@ -152,5 +152,5 @@ def test_whoever_asks_is_shown_what_threads_and_tasks_wait_for(story: Story) -> 
     story.wait_ready("MilvusConnection", "prod")
     shown = story.operator.trace()
     assert "most recent call first" in shown
-    assert "Task scheduler:" in shown
-    assert "in Corridor._sleep" in shown
+    assert "Task manager:" in shown
+    assert "in Reconciler._sleep" in shown
