@@ -38,6 +38,32 @@ async def test_what_has_ended_is_returned_and_what_has_not_is_left_behind() -> N
     assert queue.take() == ["late"]
 
 
+async def test_what_is_started_is_not_waited_for_and_what_follows_it_comes_after_it() -> None:
+    queue, release, ended = Workqueue(), asyncio.Event(), []
+    background = Background(queue)
+
+    async def first() -> None:
+        await release.wait()
+        ended.append("first")
+
+    async def second() -> None:
+        ended.append("second")
+
+    async with asyncio.timeout(STALL / 2):
+        await background.start({"one": (Item("one", "ns"), first())})
+    queue.add(Item("one", "ns"))
+    assert queue.take() == [], "it is held until that has ended"
+    asyncio.get_running_loop().call_later(STALL / 10, release.set)
+    await background.start({"two": (Item("two", "ns"), second())})
+    assert ended == ["first"]
+    assert queue.take() == ["one"]
+    queue.wake.clear()
+    async with asyncio.timeout(5):
+        await queue.wake.wait()
+    assert background.is_idle
+    assert ended == ["first", "second"]
+
+
 async def test_a_burst_is_waited_for_as_long_as_something_ends() -> None:
     slots, background = Slots(), Background(Workqueue())
     ended: list[int] = []

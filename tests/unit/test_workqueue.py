@@ -141,3 +141,38 @@ def test_when_the_newest_of_a_turn_was_queued_is_known(queue: Workqueue, clock: 
     clock.now += 5
     queue.take()
     assert clock.now - queue.newest_taken == 5
+
+
+@pytest.mark.parametrize(
+    ("taken", "comes", "presses", "reason"),
+    [
+        ({}, {}, False, "it would not have been sooner in this turn"),
+        ({}, {"urgency": Urgency.PASSWORD}, True, "a rotation goes before what is new"),
+        ({"urgency": Urgency.DELETION}, {"urgency": Urgency.PASSWORD}, False, "a deletion goes first"),
+        ({}, {"namespace": "other"}, True, "another namespace has its share"),
+        ({}, {"namespace": "other", "is_apart": True}, False, "what takes long may wait"),
+        ({"is_apart": True}, {}, True, "nobody waits for what takes long"),
+        ({"is_apart": True}, {"is_apart": True}, False, "it takes as long"),
+        ({"is_apart": True}, {"is_apart": True, "namespace": "other"}, True, "another namespace, as above"),
+    ],
+)
+def test_a_turn_is_cut_short_only_for_what_would_have_gone_first(
+    queue: Workqueue, taken: dict[str, object], comes: dict[str, object], presses: bool, reason: str
+) -> None:
+    add(queue, "taken", **{"urgency": Urgency.NEW, **taken})
+    assert queue.take() == ["taken"]
+    assert not queue.is_pressing
+    add(queue, "comes", **{"urgency": Urgency.NEW, **comes})
+    assert queue.is_pressing is presses, reason
+
+
+def test_what_a_turn_leaves_in_the_queue_presses_only_where_nothing_of_its_namespace_was_taken(
+    queue: Workqueue,
+) -> None:
+    add(queue, "a0", "a1", namespace="a")
+    assert queue.take(1) == ["a0"]
+    assert not queue.is_pressing
+    add(queue, "a2", namespace="a")
+    add(queue, "b0", namespace="b")
+    assert queue.take(1) == ["a1"]
+    assert queue.is_pressing

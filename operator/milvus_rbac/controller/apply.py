@@ -45,9 +45,9 @@ class Budget:
     """How long a turn may apply changes. It ends between two changes: what has to be adjacent is one change."""
 
     others_wait: Callable[[], bool] = lambda: False
-    """Whether other claims are due."""
+    """Whether claims are due that should not wait for this turn."""
     shared: float = 0.5
-    """Seconds where other claims are due."""
+    """Seconds where such claims are due."""
     alone: float = 5.0
     """Seconds where none is."""
 
@@ -65,6 +65,10 @@ class Outcome:
     failed: defaultdict[str, list[tuple[Change, MilvusRbacError]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    missing_roles: set[str] = field(default_factory=set)
+    """Roles that could not be created."""
+    unfilled_groups: set[str] = field(default_factory=set)
+    """Privilege groups that could not be created, or not be given what they should hold."""
     waiting: defaultdict[str, list[Refusal]] = field(default_factory=lambda: defaultdict(list))
     """What was not tried because of a failure of another claim."""
     skipped: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -79,6 +83,14 @@ class Outcome:
     def is_complete(self, plan: ClaimPlan) -> bool:
         """Return whether everything planned for a claim is done."""
         return len(self.done[plan.claim.ref.uid]) == len(plan.changes)
+
+    def fail(self, uid: str, change: Change, error: MilvusRbacError) -> None:
+        """Note that Milvus refused a change of a claim."""
+        self.failed[uid].append((change, error))
+        if isinstance(change, CreateRole):
+            self.missing_roles.add(change.role)
+        elif isinstance(change, CreateGroup | AddPrivileges | ReplacePrivileges):
+            self.unfilled_groups.add(change.group)
 
     def left(self, plan: ClaimPlan) -> int:
         """Return how many changes of a claim were not tried."""
@@ -139,7 +151,7 @@ class _Applying:
         elif isinstance(error, Unreachable):
             await self._judge(uid, error)
         else:
-            outcome.failed[uid].append((change, error))
+            outcome.fail(uid, change, error)
 
     async def _apply(self, step: Step) -> MilvusRbacError | None:
         uid, change = step
@@ -209,20 +221,12 @@ def _is_pointless(step: Step, outcome: Outcome) -> bool:
 
 def _waits_for_another(change: Change, outcome: Outcome) -> Refusal | None:
     """Return why a change has to wait for what another claim could not create."""
-    if isinstance(change, BindRole) and CreateRole(change.role) in _all_failed(outcome):
+    if isinstance(change, BindRole) and change.role in outcome.missing_roles:
         message = (
             f"spec.roles: the role {change.role} could not be created; it is bound as soon as there is one."
         )
         return Refusal(Reason.WAITING_FOR_ROLE, message)
-    if isinstance(change, GrantPrivilege) and any(
-        isinstance(one, CreateGroup | AddPrivileges | ReplacePrivileges)
-        and one.group == change.grant.privilege
-        for one in _all_failed(outcome)
-    ):
+    if isinstance(change, GrantPrivilege) and change.grant.privilege in outcome.unfilled_groups:
         message = f"spec.grants: the privilege group {change.grant.privilege} could not be filled; it is granted as soon as it is."
         return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
     return None
-
-
-def _all_failed(outcome: Outcome) -> Iterable[Change]:
-    return (change for failures in outcome.failed.values() for change, _ in failures)

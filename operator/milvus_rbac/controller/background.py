@@ -12,13 +12,15 @@ T = TypeVar("T")
 
 STALL: Final = 1.0
 """Seconds without any answer after which a turn waits no longer for the requests that are left."""
-MOST_REQUESTS: Final = 24
-MOST_REQUESTS_OF_A_NAMESPACE: Final = 16
-"""How many writes of one connection are under way at a time; more gain nothing from one API server."""
+_LOOKS: Final = 5
+"""How often it is looked within that time whether something has ended: waking for each of hundreds costs more than they do."""
+MOST_REQUESTS: Final = 18
+MOST_REQUESTS_OF_A_NAMESPACE: Final = 12
+"""How many requests for one purpose of one connection are under way at a time; more gain nothing from one API server."""
 
 
 class Slots:
-    """Limits the requests of one connection, so that a slow namespace leaves room for the others."""
+    """Limits the requests for one purpose of one connection, so that a slow namespace leaves room for the others."""
 
     def __init__(self) -> None:
         self._all = asyncio.Semaphore(MOST_REQUESTS)
@@ -35,19 +37,25 @@ class Slots:
 
 
 class Background:
-    """The requests of one connection that a turn did not wait for."""
+    """Requests of one connection that turns do not wait for. Until they have ended, their claims are not taken from the queue."""
 
     def __init__(self, queue: Workqueue) -> None:
         self._queue = queue
-        self._late: set[asyncio.Task[None]] = set()
+        self._late: set[asyncio.Task[Any]] = set()
+        self._started: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way. When that becomes true the queue wakes."""
+        return not self._late
 
     async def gather(
         self, work: Mapping[str, tuple[Item, Coroutine[Any, Any, T]]], *, requeue: bool = True
     ) -> dict[str, T | Exception]:
         """Run all of the work, and return the results or errors of what has ended.
 
-        What has not when nothing ends for a while goes on in the background. Until it has ended its claim is not taken
-        from the queue; then, with `requeue`, it is reconciled again.
+        What has not when nothing ends for a while goes on in the background; with `requeue` its claim is reconciled again
+        when it has ended.
 
         Args:
             work: by claim uid.
@@ -72,30 +80,44 @@ class Background:
                     results[uid] = error
         return results
 
+    async def start(self, work: Mapping[str, tuple[Item, Coroutine[Any, Any, None]]]) -> None:
+        """Run the work in the background, after what was started before: that has ended then, or does not get on.
+
+        Args:
+            work: by claim uid; it deals with its own errors.
+        """
+        await _wait_while_something_ends(self._started)
+        self._started = set()
+        for item, one in work.values():
+            task = asyncio.create_task(one)
+            self._started.add(task)
+            self._leave(item, task, requeue=False)
+
     async def close(self) -> None:
         """Cancel what is still under way."""
         await _cancel(self._late)
 
-    def _leave(self, item: Item, task: asyncio.Task[T], *, requeue: bool) -> None:
+    def _leave(self, item: Item, task: asyncio.Task[Any], *, requeue: bool) -> None:
         self._queue.hold(item.uid)
+        self._late.add(task)
 
-        async def watch() -> None:
-            await asyncio.gather(task, return_exceptions=True)
+        def end(_: object) -> None:
+            self._late.discard(task)
             self._queue.release(item.uid)
             if requeue or task.cancelled() or task.exception() is not None:
                 self._queue.add(item)
+            if not self._late:
+                self._queue.wake.set()
 
-        late = asyncio.create_task(watch())
-        self._late.add(late)
-        late.add_done_callback(self._late.discard)
+        task.add_done_callback(end)
 
 
 async def _wait_while_something_ends(pending: set[asyncio.Task[T]]) -> set[asyncio.Task[T]]:
     """Return the tasks that have not ended when none has ended for a while."""
-    while pending:
-        done, pending = await asyncio.wait(pending, timeout=STALL, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
-            break
+    quiet = 0
+    while pending and quiet < _LOOKS:
+        done, pending = await asyncio.wait(pending, timeout=STALL / _LOOKS)
+        quiet = 0 if done else quiet + 1
     return pending
 
 

@@ -56,6 +56,8 @@ class Result:
     """The users whose password was set, as the server shows them afterwards; none where it does not."""
     reading: float = 0.0
     """Seconds that observing took."""
+    applying: float = 0.0
+    """Seconds that applying took."""
 
 
 async def reconcile_once(
@@ -83,8 +85,10 @@ async def reconcile_once(
     plans = guard(proposals, observed, server, turn.contested(proposals), batch.role_owners)
     allowed = await ownership.prepare(plans)
     plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)
+    started = time.perf_counter()
     await apply_plans(plans, milvus, batch.texts, may_write, turn.outcome, turn.budget)
-    return Result(observed, plans, turn.outcome, troubled, await _confirm(milvus, turn), reading)
+    applying = time.perf_counter() - started
+    return Result(observed, plans, turn.outcome, troubled, await _confirm(milvus, turn), reading, applying)
 
 
 def _troubled(batch: Batch, observed: State) -> Mapping[str, Refusal]:

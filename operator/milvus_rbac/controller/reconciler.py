@@ -120,7 +120,7 @@ class Reconciler:
     def _build(self, services: Services) -> tuple[StatusWriter, Finalizers, TurnRunner]:
         cluster, cache, may_write = services.cluster, services.cache, services.may_write
         slots, passwords = Slots(), Passwords(services.cluster, services.may_write)
-        writer = StatusWriter(cluster, cache, slots, may_write, services.recorder)
+        writer = StatusWriter(cluster, cache, Slots(), may_write, services.recorder)
         finalizers = Finalizers(cluster, cache, slots, may_write, services.recorder, services.metrics)
         runner = TurnRunner(
             connection_uid=self.uid,
@@ -159,7 +159,7 @@ class Reconciler:
         for entry in entries:
             self.memory.renew(entry.uid)
             item = item_of(entry)
-            if urgency is not None and urgency < item.urgency:
+            if urgency is not None and entry.has_claim and urgency < item.urgency:
                 item = Item(item.uid, item.namespace, urgency, item.weight, is_apart=item.is_apart)
             self.queue.add(item)
 
@@ -294,7 +294,8 @@ class Reconciler:
             logger.info("Connection %s works again.", self.label)
         self._metrics.went_well(time.time())
         # With more to do at once, the next turn's intents write the counts in the same request.
-        if not self._anew and (healed or not len(self.queue)):
+        is_done = not len(self.queue) and self._background.is_idle
+        if not self._anew and (healed or is_done):
             await self._report_connection(entry, link)
 
     async def _hold_connection(self, entry: Entry) -> bool:
@@ -337,7 +338,7 @@ class Reconciler:
 
     async def _turn(self, spec: MilvusConnectionSpec, link: Link) -> None:
         """Reconcile what is due, as much of it as one turn takes."""
-        chosen = self._useful(self._cache.known(self.queue.take()))
+        chosen = self._useful(self._cache.known(self.queue.take(self._runner.most)))
         if not chosen:
             return
         by_interval = self._schedule.take({entry.uid for entry in chosen})

@@ -154,6 +154,8 @@ def held_now(plan: ClaimPlan, result: Result, server: ServerFacts) -> Held | Non
 
 def _still_stale(plan: ClaimPlan, result: Result) -> tuple[StaleGrant, ...]:
     """Return what a group lost and the proxies still give: what was not cleared, of roles that exist."""
+    if not plan.stale:
+        return ()
     done = (one for one in result.outcome.done[plan.claim.ref.uid] if isinstance(one, ClearProxies))
     cleared = {StaleGrant(one.role, one.grant) for one in done}
     made = {

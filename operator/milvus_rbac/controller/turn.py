@@ -5,10 +5,10 @@ What a turn does to Milvus is reconcile.py's; when there is one, and for whom, t
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnectionSpec
 from milvus_rbac.controller.apply import Budget, Outcome
@@ -36,7 +36,7 @@ from milvus_rbac.controller.status import (
     should_decide_again,
 )
 from milvus_rbac.controller.status_writer import StatusWriter, log_failure
-from milvus_rbac.controller.workqueue import Item, Workqueue
+from milvus_rbac.controller.workqueue import MOST_CLAIMS, Item, Workqueue
 from milvus_rbac.domain.changes import (
     CreateRole,
     CreateUser,
@@ -66,6 +66,10 @@ MOST_DECISIONS: Final = 3
 """How often running a claim is decided anew at once because the world was not as observed."""
 PROGRESS: Final = 10.0
 """Seconds between two statuses that say how many changes of a claim are left."""
+TURN_SECONDS: Final = 4.0
+"""How long the claims of a turn should take to be applied: less than it may take where nobody waits."""
+FEW_CLAIMS: Final = 20
+"""So many are taken at least."""
 SAME_SNAPSHOT: Final = 10.0
 """Seconds for which a snapshot of the server serves the turns of one interval."""
 
@@ -101,6 +105,8 @@ class TurnRunner:
     """How many users and roles the last turn saw."""
     reading: float = 0.0
     """Seconds that reading Milvus took, when the last turn read it."""
+    most: int = MOST_CLAIMS
+    """How many claims the next turn should take, so that it ends before its time is over: each turn that is cut reads anew."""
 
     async def run(
         self,
@@ -135,7 +141,7 @@ class TurnRunner:
             self._oldest_snapshot(batch, by_interval),
             lambda proposals: self.memory.contested(proposals, by_interval, interval),
             Outcome(note=Audit(batch.entries, self.metrics).note),
-            Budget(others_wait=lambda: len(self.queue) > 0),
+            Budget(others_wait=lambda: self.queue.is_pressing),
         )
         try:
             result = await reconcile_once(turn, link.milvus, ownership, self.may_write)
@@ -223,9 +229,9 @@ class TurnRunner:
     async def _settle(self, played: Played) -> None:
         result, batch = played.result, played.batch
         self.metrics.saw(result.observed, result.reading)
-        self.reading = max(
-            result.reading, 0.9 * self.reading
-        )  # a turn that used the snapshot before took no time
+        # A turn that used the snapshot before took no time.
+        self.reading = max(result.reading, 0.9 * self.reading)
+        self.most = _most_claims(result)
         self.crowd = Crowd(len(result.observed.users), len(result.observed.roles))
         for plan in result.plans:
             self._learn(plan, played)
@@ -235,16 +241,15 @@ class TurnRunner:
             if not self.queue.is_scheduled(entry.uid):
                 self.queue.add_after(item_of(entry), self.memory.of(entry.uid).backoff())
         self._requeue(self.cache.known(wake_and_wait(self.memory, self.cache, result, played.site)))
-        work = {
-            plan.claim.ref.uid: (item_of(batch.entries[plan.claim.ref.uid]), self._conclude(plan, played))
-            for plan in result.plans
-        }
-        # Which status is written late is of no concern to the others.
-        for uid, error in (await self.background.gather(work, requeue=False)).items():
-            if isinstance(error, LeaseLost):
-                raise error
-            if isinstance(error, Exception):
-                self._fail(batch.entries[uid], "concluded", error)
+        users: dict[str, tuple[Item, Coroutine[Any, Any, None]]] = {}
+        others: dict[str, tuple[Item, Coroutine[Any, Any, None]]] = {}
+        for plan in result.plans:
+            work = users if plan.claim.ref.kind is Kind.USER else others
+            uid = plan.claim.ref.uid
+            work[uid] = item_of(batch.entries[uid]), self._conclude(plan, played)
+        # What later turns decide may depend on the statuses of roles and groups, but not on those of users.
+        await self.background.gather(others, requeue=False)
+        await self.background.start(users)
 
     async def _report_troubled(self, result: Result) -> None:
         """Report the claims of which something could not be read in Milvus, and read it again later."""
@@ -257,6 +262,7 @@ class TurnRunner:
         await self.background.gather(work, requeue=False)
 
     async def _conclude(self, plan: ClaimPlan, played: Played) -> None:
+        """Report one claim, or let it go. What fails concerns it alone, and is tried again."""
         entry = self.cache.entries.get(plan.claim.ref.uid)
         if entry is None:
             return
@@ -271,6 +277,10 @@ class TurnRunner:
             # Another operator has claimed it, or let it go: decide again from what is there.
             self.cache.put(error.current)
             self._requeue([entry])
+        except LeaseLost:
+            self._requeue([entry])
+        except Exception as error:  # noqa: BLE001 - of whatever kind it is
+            self._fail(entry, "concluded", error)
 
     async def _report(self, entry: Entry, plan: ClaimPlan, played: Played) -> bool:
         """Report one claim; return whether nothing about it failed."""
@@ -436,3 +446,13 @@ class TurnRunner:
             self.superuser = False
         elif name in batch.texts.old:
             record.not_in_force.add(batch.texts.old[name])
+
+
+def _most_claims(result: Result) -> int:
+    """Return how many claims like those of a turn can be applied while a turn lasts."""
+    made = sum(map(len, result.outcome.done.values()))
+    planned = sum(len(plan.changes) for plan in result.plans)
+    if not made or len(result.plans) < FEW_CLAIMS:
+        return MOST_CLAIMS
+    seconds_each = result.applying / made * planned / len(result.plans)
+    return min(MOST_CLAIMS, max(FEW_CLAIMS, int(TURN_SECONDS / seconds_each)))

@@ -56,6 +56,11 @@ class _Lane:
         if not any(items):
             del self.namespaces[item.namespace]
 
+    def fronts(self) -> Iterator[tuple[str, Urgency]]:
+        """Yield each namespace with the urgency of its first item."""
+        for namespace, items in self.namespaces.items():
+            yield namespace, next(urgency for urgency in Urgency if items[urgency])
+
     def next(self) -> str | None:
         """Return the first item of the namespace whose turn it is, which then waits for the others' turns."""
         namespace = next(iter(self.namespaces), None)
@@ -77,7 +82,11 @@ class Workqueue:
         self._later: dict[str, tuple[float, Item]] = {}
         self._held: dict[str, Item | None] = {}
         """By uid: what was added while the claim was held."""
+        self._taken: dict[str, Urgency] = {}
+        """By namespace: what is least urgent of what was taken last."""
         self._was_apart = False
+        self.is_pressing = False
+        """Whether a claim is due that goes before what was taken last, or is of a namespace of which nothing was taken."""
         self.newest_taken = 0.0
         """When, on the clock, the newest of the claims was queued that were taken last."""
 
@@ -104,6 +113,7 @@ class Workqueue:
         self._later.pop(item.uid, None)
         self._ready[item.uid] = item, since
         self._lane(item).add(item)
+        self.is_pressing |= self._is_pressing(item.namespace, item.urgency, is_apart=item.is_apart)
         self.wake.set()
 
     def add_after(self, item: Item, seconds: float) -> None:
@@ -148,8 +158,8 @@ class Workqueue:
             return None
         return max(0.0, min(due for due, _ in self._later.values()) - self._clock())
 
-    def take(self) -> list[str]:
-        """Return the claims of the next turn. They are no longer queued.
+    def take(self, most: int = MOST_CLAIMS) -> list[str]:
+        """Return the claims of the next turn, at most so many. They are no longer queued.
 
         Those that are reconciled apart are taken in every other turn at most, and only as many as MOST_WEIGHT allows.
         """
@@ -158,14 +168,27 @@ class Workqueue:
         lane = next((one for one in lanes if one.namespaces), None)
         if lane is None:
             return []
-        self._was_apart = lane is self._apart
+        self._was_apart, self._taken = lane is self._apart, {}
         self.newest_taken = 0.0
-        return list(self._take_from(lane))
+        taken = list(self._take_from(lane, most))
+        self.is_pressing = any(
+            self._is_pressing(namespace, urgency, is_apart=other is self._apart)
+            for other in lanes
+            for namespace, urgency in other.fronts()
+        )
+        return taken
 
-    def _take_from(self, lane: _Lane) -> Iterable[str]:
+    def _is_pressing(self, namespace: str, urgency: Urgency, *, is_apart: bool) -> bool:
+        """Return whether such a claim should not wait until what was taken last is done with at leisure."""
+        if is_apart != self._was_apart:
+            return self._was_apart  # what takes long may wait for the others, and not they for it
+        served = self._taken.get(namespace)
+        return served is None or urgency < served
+
+    def _take_from(self, lane: _Lane, most: int) -> Iterable[str]:
         weight = count = 0
         aged = self._aged(lane)
-        while count < MOST_CLAIMS and weight < MOST_WEIGHT:
+        while count < most and weight < MOST_WEIGHT:
             uid = next(aged, None) or lane.next()
             if uid is None:
                 return
@@ -173,6 +196,7 @@ class Workqueue:
             if count and weight + item.weight > MOST_WEIGHT:
                 return
             self._pop(uid)
+            self._taken[item.namespace] = max(item.urgency, self._taken.get(item.namespace, item.urgency))
             count, weight = count + 1, weight + item.weight
             self.newest_taken = max(self.newest_taken, since)
             yield uid

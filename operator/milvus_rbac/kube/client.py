@@ -19,12 +19,14 @@ from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import hdrs
+from yarl import URL
 
 from milvus_rbac.kube.access import Access, find_access
 
 TIMEOUT = 15.0
 """Seconds for one request, from its token to the last byte of its answer."""
-CONNECTIONS = 20
+CONNECTIONS = 100
+"""At most, opened when they are needed: several MilvusConnections work side by side, and some of their requests may hang."""
 USER_AGENT = "milvus-rbac-operator"
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
@@ -153,7 +155,7 @@ class Client:
             ClusterUnavailable: no answer in time, a broken connection, 5xx, 429, or credentials that are not accepted.
             ClusterRefused: any other answer that is not a success.
         """
-        url = self.access.server + path + (f"?{urlencode(query)}" if query else "")
+        url = URL(self.access.server + path + (f"?{urlencode(query)}" if query else ""), encoded=True)
         headers: dict[str, str] = {hdrs.ACCEPT: accept, hdrs.CONTENT_TYPE: content_type}
         data = None if body is None else json.dumps(body).encode()
         try:
@@ -180,7 +182,7 @@ class Client:
     async def send(
         self,
         method: str,
-        url: str,
+        url: str | URL,
         headers: Mapping[str, str],
         data: bytes | None = None,
         timeout: aiohttp.ClientTimeout = NO_TIMEOUT,
