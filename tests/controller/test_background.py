@@ -49,12 +49,12 @@ async def test_what_is_started_is_not_waited_for_and_what_follows_it_comes_after
     async def second() -> None:
         ended.append("second")
 
-    async with asyncio.timeout(STALL / 2):
-        await background.start({"one": (Item("one", "ns"), first())})
+    background.start({"one": (Item("one", "ns"), first())})
     queue.add(Item("one", "ns"))
     assert queue.take() == [], "it is held until that has ended"
     asyncio.get_running_loop().call_later(STALL / 10, release.set)
-    await background.start({"two": (Item("two", "ns"), second())})
+    await background.settled()
+    background.start({"two": (Item("two", "ns"), second())})
     assert ended == ["first"]
     assert queue.take() == ["one"]
     queue.wake.clear()

@@ -80,14 +80,17 @@ class Background:
                     results[uid] = error
         return results
 
-    async def start(self, work: Mapping[str, tuple[Item, Coroutine[Any, Any, None]]]) -> None:
-        """Run the work in the background, after what was started before: that has ended then, or does not get on.
+    async def settled(self) -> None:
+        """Wait for what was started: until it has ended, or nothing of it ends for a while."""
+        started, self._started = self._started, set()
+        await _wait_while_something_ends(started)
+
+    def start(self, work: Mapping[str, tuple[Item, Coroutine[Any, Any, None]]]) -> None:
+        """Run the work in the background.
 
         Args:
             work: by claim uid; it deals with its own errors.
         """
-        await _wait_while_something_ends(self._started)
-        self._started = set()
         for item, one in work.values():
             task = asyncio.create_task(one)
             self._started.add(task)

@@ -241,15 +241,19 @@ class TurnRunner:
             if not self.queue.is_scheduled(entry.uid):
                 self.queue.add_after(item_of(entry), self.memory.of(entry.uid).backoff())
         self._requeue(self.cache.known(wake_and_wait(self.memory, self.cache, result, played.site)))
-        users: dict[str, tuple[Item, Coroutine[Any, Any, None]]] = {}
-        others: dict[str, tuple[Item, Coroutine[Any, Any, None]]] = {}
-        for plan in result.plans:
-            work = users if plan.claim.ref.kind is Kind.USER else others
-            uid = plan.claim.ref.uid
-            work[uid] = item_of(batch.entries[uid]), self._conclude(plan, played)
-        # What later turns decide may depend on the statuses of roles and groups, but not on those of users.
-        await self.background.gather(others, requeue=False)
-        await self.background.start(users)
+        # What the next turn decides may depend on the statuses of roles and groups, but not on those of users.
+        users = [plan for plan in result.plans if plan.claim.ref.kind is Kind.USER]
+        others = [plan for plan in result.plans if plan.claim.ref.kind is not Kind.USER]
+        await self.background.gather(self._conclusions(others, played), requeue=False)
+        await self.background.settled()
+        self.background.start(self._conclusions(users, played))
+
+    def _conclusions(
+        self, plans: Iterable[ClaimPlan], played: Played
+    ) -> dict[str, tuple[Item, Coroutine[Any, Any, None]]]:
+        uids = {plan.claim.ref.uid: plan for plan in plans}
+        entries = played.batch.entries
+        return {uid: (item_of(entries[uid]), self._conclude(plan, played)) for uid, plan in uids.items()}
 
     async def _report_troubled(self, result: Result) -> None:
         """Report the claims of which something could not be read in Milvus, and read it again later."""
@@ -266,7 +270,8 @@ class TurnRunner:
         entry = self.cache.entries.get(plan.claim.ref.uid)
         if entry is None:
             return
-        if entry.trigger != played.batch.entries[entry.uid].trigger:
+        before = played.batch.entries[entry.uid]
+        if (entry.trigger, entry.status.get("claim")) != (before.trigger, before.status.get("claim")):
             # It was changed while the turn ran: the next one reports. What was created is in the intents.
             self._requeue([entry])
             return
