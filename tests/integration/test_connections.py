@@ -562,7 +562,7 @@ def test_a_connection_that_the_operators_settings_forbid_is_never_called(
     assert stage.milvus.calls == []
 
 
-# --- one corridor per endpoint
+# --- one connection per endpoint
 
 
 @pytest.mark.parametrize(

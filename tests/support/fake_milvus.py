@@ -89,7 +89,7 @@ class FakeMilvus:
     asked: list[Change] = field(default_factory=list)
     is_interrupted: bool = False
 
-    # --- what the engine asks: milvus/port.py
+    # --- what the controller asks: milvus/port.py
 
     async def probe(self) -> Capabilities:
         return Capabilities("2.3.21", self.authorization, companions=self.companions)

@@ -6,17 +6,14 @@ from typing import Any
 import pytest
 
 from milvus_rbac.domain.claims import (
-    MAX_GRANTS,
     Adoption,
     Claim,
-    GrantRow,
     Kind,
     Origin,
     Ref,
     WantedGroup,
     WantedRole,
     WantedUser,
-    weight,
 )
 
 NOTHING = WantedRole(())
@@ -56,29 +53,3 @@ def test_only_what_we_made_or_took_over_with_always_goes_with_its_resource(
 ) -> None:
     one = claim(**fields)
     assert (one.is_ours, one.may_drop) == (ours, drops), reason
-
-
-def row(privileges: int, collections: int) -> GrantRow:
-    return GrantRow(("Search",) * privileges, "db", tuple(f"c{number}" for number in range(collections)))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected", "reason"),
-    [
-        (WantedRole(()), 1, "there is a role to look at, even without grants"),
-        (WantedRole((row(2, 3),)), 6, "every privilege on every collection"),
-        (WantedRole((row(2, 0),)), 2, "without collections a privilege is one grant"),
-        (WantedRole((row(2, 3), row(1, 4))), 10, "rows add up"),
-        (
-            WantedRole((row(100, 101),)),
-            MAX_GRANTS,
-            "a role that asks for more gets none: no use in counting on",
-        ),
-        (WantedUser(frozenset({"reader"})), 1, "a user has no grants"),
-        (WantedGroup(frozenset({"Search"})), 1, "nor has a group"),
-    ],
-)
-def test_the_weight_of_a_claim_is_the_number_of_its_grants(
-    wanted: WantedRole | WantedUser | WantedGroup, expected: int, reason: str
-) -> None:
-    assert weight(claim(wanted)) == expected, reason

@@ -31,12 +31,12 @@ def test_json_is_one_object_a_line_with_what_was_added_and_nothing_of_kopfs_insi
     stream = io.StringIO()
     set_up_logs("INFO", "json", stream)
     extra = {"connection": "milvus/prod", "settings": object(), "k8s_ref": {"name": "a"}, "k8s_skip": True}
-    logging.getLogger("milvus_rbac.engine").info("Größe %d", 3, extra=extra)
+    logging.getLogger("milvus_rbac.controller").info("Größe %d", 3, extra=extra)
     line = json.loads(stream.getvalue())
     assert line.pop("time")
     assert line == {
         "level": "INFO",
-        "logger": "milvus_rbac.engine",
+        "logger": "milvus_rbac.controller",
         "message": "Größe 3",
         "connection": "milvus/prod",
     }

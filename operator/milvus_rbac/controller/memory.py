@@ -44,11 +44,27 @@ class Reading:
 
 
 @dataclass(slots=True)
-class ClaimMemory:
-    """What is remembered about one claim. In memory only: after a restart it is found out again."""
+class Backoff:
+    """When to try again what keeps failing."""
 
     failures: int = 0
-    """How often running something about this claim alone has failed."""
+    """How often running it has failed."""
+
+    def backoff(self, at_least: float | None = None) -> float:
+        """Count a failure and return the seconds after which to try again.
+
+        Args:
+            at_least: the seconds that a server asked for (Retry-After).
+        """
+        pause = min(FIRST_BACKOFF * 2 ** min(self.failures, 16), LONGEST_BACKOFF)
+        self.failures += 1
+        return max(jittered(pause), at_least or 0.0)
+
+
+@dataclass(slots=True)
+class ClaimMemory(Backoff):
+    """What is remembered about one claim, failures of its own included. After a restart it is found out again."""
+
     decided_again: int = 0
     """How often running it was decided anew at once because the world was not as observed."""
     is_suspect: bool = False
@@ -75,16 +91,6 @@ class ClaimMemory:
     """Which changes were made for it: only what was made can be undone by another client."""
     contentions: dict[Change, Contention] = field(default_factory=dict)
     waits: set[Wait] = field(default_factory=set)
-
-    def backoff(self, at_least: float | None = None) -> float:
-        """Count a failure and return the seconds after which to try again.
-
-        Args:
-            at_least: the seconds that a server asked for (Retry-After).
-        """
-        pause = min(FIRST_BACKOFF * 2 ** min(self.failures, 16), LONGEST_BACKOFF)
-        self.failures += 1
-        return max(jittered(pause), at_least or 0.0)
 
     def remember(self, password: Password) -> None:
         """Note that the server accepts this password."""

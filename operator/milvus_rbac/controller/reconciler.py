@@ -22,7 +22,7 @@ from milvus_rbac.controller.connection_status import lacking_privileges
 from milvus_rbac.controller.entry import CONNECTION, Entry
 from milvus_rbac.controller.events import EventRecorder
 from milvus_rbac.controller.finalizers import Finalizers
-from milvus_rbac.controller.memory import ClaimMemory, Memory
+from milvus_rbac.controller.memory import Backoff, Memory
 from milvus_rbac.controller.metrics import ConnectionMetrics, Metrics
 from milvus_rbac.controller.passwords import Passwords
 from milvus_rbac.controller.pending import LEAVING_INTERVAL, Pending
@@ -103,9 +103,9 @@ class Reconciler:
         self._probe = Probe()
         self._anew = True
         """The server is to be asked what it is before the next turn."""
-        self._failures = ClaimMemory()
+        self._failures = Backoff()
         """How often running a step failed as a whole, for reasons of Kubernetes."""
-        self._unwritten = ClaimMemory()
+        self._unwritten = Backoff()
         """How often running the connection's own status could not be written."""
         self._pending = Pending(
             connection,

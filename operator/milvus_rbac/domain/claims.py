@@ -189,15 +189,6 @@ class Claim:
         )
 
 
-def weight(claim: Claim) -> int:
-    """Return how much work a claim may be, for sharing out a turn: the grants that its role asks for, else 1.
-
-    The number is between 1 and MAX_GRANTS, since a role that asks for more gets none.
-    """
-    asked = claim.wanted.grant_count if isinstance(claim.wanted, WantedRole) else 1
-    return max(1, min(asked, MAX_GRANTS))
-
-
 def stale_of(claim: Claim) -> frozenset[StaleGrant]:
     """Return what the claimed group lost in earlier turns and the proxies still give; nothing for users and roles."""
     return claim.wanted.stale if isinstance(claim.wanted, WantedGroup) else frozenset()
