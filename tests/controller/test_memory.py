@@ -11,7 +11,7 @@ async def test_what_came_and_went_is_forgotten() -> None:
         bed.role("reader", [{"privileges": ["Query"], "collections": ["orders"]}])
         await bed.wait_ready("milvusroles", "reader")
         for turn in range(10):
-            users = [f"u{turn}-{number}" for number in range(100)]
+            users = [f"u{turn}-{number}" for number in range(500)]
             for number, user in enumerate(users):
                 # Some are Ready, some wait for a role, for a Secret, or expire.
                 fields: list[dict[str, Any]] = [
