@@ -30,12 +30,14 @@ QUIET = 0.5
 class ControllerBed:
     """One controller, one Kubernetes, some Milvus."""
 
-    def __init__(self, double: Double, kube: Kubernetes | None = None, **settings: Any) -> None:
+    def __init__(
+        self, double: Double, kube: Kubernetes | None = None, identity: str = "first", **settings: Any
+    ) -> None:
         self.double = double
         self.kube = kube or Kubernetes()
         self.watch_again()
         cluster = Cluster(self.kube, settings.get("namespaces"))  # type: ignore[arg-type]  # the dictionary stands in for the client
-        self.lease = Lease(self.kube, LeaseName("operator", "lease"), "this")  # type: ignore[arg-type]  # as above
+        self.lease = Lease(self.kube, LeaseName("operator", "lease"), identity)  # type: ignore[arg-type]  # as above
         self.metrics = Metrics()
         self.manager = Manager(cluster, self.lease, Settings(**settings), self.metrics)
         self.longest_block = 0.0
@@ -48,7 +50,7 @@ class ControllerBed:
 
     def successor(self) -> "ControllerBed":
         """Return the controller of another replica."""
-        return ControllerBed(self.double, self.kube)
+        return ControllerBed(self.double, self.kube, "second")
 
     async def stop(self) -> None:
         """End the controller, and give the Lease back."""

@@ -156,6 +156,7 @@ async def _run_together(
 async def _watch_when_read(manager: Manager, watch: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Begin to watch when everything was read: what is known then need not be taken apart by Kopf, too."""
     await manager.complete.wait()
+    gc.freeze()  # most of it stays for as long as the process
     await watch()
 
 
