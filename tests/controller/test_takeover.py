@@ -20,10 +20,8 @@ async def test_a_replica_that_takes_over_reads_what_the_leader_wrote_before_it_d
             await bed.stop()
             after.watch_again()
             after.secret("app", password="another-password")
-            core = after.double.core
-            users = (
-                core.store.users
-            )  # the successor does not know the old password, and makes the account anew
+            core, users = after.double.core, after.double.core.store.users
+            # The successor does not know the old password, and makes the account anew.
             await after.wait(
                 lambda: "app" in users and core.accepts(users["app"], "another-password"),
                 "the rotation takes effect",
