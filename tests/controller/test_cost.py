@@ -34,3 +34,4 @@ async def test_many_users_at_once_cost_two_calls_and_two_writes_each_and_few_loo
             one for one in bed.kube.log[requests:] if one.startswith("PATCH") and "/milvususers/" in one
         ]
         assert len(patches) == 2 * USERS
+        assert "inFlight" not in bed.kube.objects["milvusconnections", "milvus", "prod"]["status"]

@@ -19,7 +19,7 @@ from milvus_rbac.controller.batch import Collector, item_of
 from milvus_rbac.controller.cache import Cache
 from milvus_rbac.controller.connection import Connector, Link, look_up
 from milvus_rbac.controller.connection_status import lacking_privileges
-from milvus_rbac.controller.entry import CONNECTION, Entry
+from milvus_rbac.controller.entry import CONNECTION, Entry, Intents
 from milvus_rbac.controller.events import EventRecorder
 from milvus_rbac.controller.finalizers import Finalizers
 from milvus_rbac.controller.memory import Backoff, Memory
@@ -296,7 +296,9 @@ class Reconciler:
         # With more to do at once, the next turn's intents write the counts in the same request.
         is_done = not len(self.queue) and self._background.is_idle
         if not self._anew and (healed or is_done):
-            await self._report_connection(entry, link)
+            ownership = self._runner.ownership
+            intents = ownership.outstanding(self.memory.withdrawn()) if ownership else None
+            await self._report_connection(entry, link, intents=intents)
 
     async def _hold_connection(self, entry: Entry) -> bool:
         try:
@@ -410,10 +412,12 @@ class Reconciler:
 
     # --- where things are
 
-    async def _report_connection(self, entry: Entry, link: Link | None, *refusals: Refusal) -> None:
+    async def _report_connection(
+        self, entry: Entry, link: Link | None, *refusals: Refusal, intents: Intents | None = None
+    ) -> None:
         """Write what is true of the connection. Where that fails its claims are served all the same."""
         try:
-            await self._writer.report_connection(entry, link, None, self._runner.crowd, *refusals)
+            await self._writer.report_connection(entry, link, intents, self._runner.crowd, *refusals)
         except ClusterError as error:
             log_failure(entry, "written", error)
             pause = min(self._unwritten.backoff(), LONGEST_PROBE)

@@ -101,6 +101,8 @@ class TurnRunner:
     may_write: Callable[[], None]
     superuser: bool | None = None
     """Whether the operator's account changes passwords without the old one; None: not tried yet."""
+    ownership: OwnershipRecord | None = None
+    """What the last turn wrote down before it touched Milvus."""
     crowd: Crowd | None = None
     """How many users and roles the last turn saw."""
     reading: float = 0.0
@@ -129,7 +131,7 @@ class TurnRunner:
             ClusterError: what has to be written before could not be; Milvus was not touched.
         """
         site = site_of(self.cache.entries[self.connection_uid], spec, link, self.memory.withdrawn())
-        ownership = OwnershipRecord(
+        ownership = self.ownership = OwnershipRecord(
             self.cache, site, self._hold, self._note_stale, lambda intents: self._write_intents(link, intents)
         )
         await self._withdraw(link, ownership)
