@@ -94,6 +94,39 @@ async def test_a_slow_namespace_leaves_room_for_another() -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_statuses_let_the_requests_of_their_namespace_go_first_that_a_turn_waits_for() -> None:
+    first = Slots()
+    statuses, ended = Slots(first), list[str]()
+
+    async def one(slots: Slots, namespace: str, what: str, seconds: float = 0.0) -> None:
+        async with slots.of(namespace):
+            await asyncio.sleep(seconds)
+            ended.append(what)
+
+    turn = [one(first, "ns", "turn", 0.01) for _ in range(3 * MOST_REQUESTS_OF_A_NAMESPACE)]
+    async with asyncio.TaskGroup() as group:
+        for work in (*turn, one(statuses, "ns", "status"), one(statuses, "other", "elsewhere")):
+            group.create_task(work)
+    assert ended[0] == "elsewhere"
+    assert ended.index("status") >= 2 * MOST_REQUESTS_OF_A_NAMESPACE
+
+
+async def test_statuses_wait_for_no_request_that_hangs() -> None:
+    first, hang = Slots(), asyncio.Event()
+    statuses = Slots(first)
+
+    async def hanging() -> None:
+        async with first.of("ns"):
+            await hang.wait()
+
+    tasks = [asyncio.create_task(hanging()) for _ in range(100)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(2 * STALL), statuses.of("ns"):
+        pass
+    hang.set()
+    await asyncio.gather(*tasks)
+
+
 async def test_what_is_left_behind_ends_with_the_connection() -> None:
     background, never = Background(Workqueue()), asyncio.Event()
     await background.gather({"late": (Item("late", "ns"), answer(1, never))})

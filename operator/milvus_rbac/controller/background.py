@@ -1,6 +1,7 @@
 """Requests about single claims, side by side: a claim whose request takes long is left behind, the turn goes on."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -20,9 +21,14 @@ MOST_REQUESTS_OF_A_NAMESPACE: Final = 12
 
 
 class Slots:
-    """Limits the requests for one purpose of one connection, so that a slow namespace leaves room for the others."""
+    """Limits the requests for one purpose of one connection, so that a slow namespace leaves room for the others.
 
-    def __init__(self) -> None:
+    Args:
+        first: those whose requests of the same namespace go first, as long as they get on.
+    """
+
+    def __init__(self, first: "Slots | None" = None) -> None:
+        self._first = first
         self._all = asyncio.Semaphore(MOST_REQUESTS)
         self._namespaces: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -32,8 +38,19 @@ class Slots:
         own = self._namespaces.get(namespace)
         if own is None:
             own = self._namespaces[namespace] = asyncio.Semaphore(MOST_REQUESTS_OF_A_NAMESPACE)
-        async with own, self._all:
-            yield
+        async with own:
+            if self._first is not None:
+                await self._first.drained(namespace)
+            async with self._all:
+                yield
+
+    async def drained(self, namespace: str) -> None:
+        """Wait for the requests that wait for room now, but not for long: they may hang."""
+        own = self._namespaces.get(namespace)
+        if own is not None and own.locked():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STALL), own:
+                    pass
 
 
 class Background:

@@ -120,7 +120,7 @@ class Reconciler:
     def _build(self, services: Services) -> tuple[StatusWriter, Finalizers, TurnRunner]:
         cluster, cache, may_write = services.cluster, services.cache, services.may_write
         slots, passwords = Slots(), Passwords(services.cluster, services.may_write)
-        writer = StatusWriter(cluster, cache, Slots(), may_write, services.recorder)
+        writer = StatusWriter(cluster, cache, Slots(first=slots), may_write, services.recorder)
         finalizers = Finalizers(cluster, cache, slots, may_write, services.recorder, services.metrics)
         runner = TurnRunner(
             connection_uid=self.uid,
