@@ -193,3 +193,28 @@ def test_nobody_is_dropped_while_it_is_not_known_what_is_delegated() -> None:
     assert there.refusal is not None
     assert there.refusal.reason is Reason.WAITING_FOR_CONNECTION
     assert claim_of(entry(user(status=claimed())), {HERE}, "root", tenancy=not_theirs).refusal is None
+
+
+def rows(*sizes: tuple[int, int]) -> Json:
+    """Return the spec of a role with rows of so many privileges on so many collections."""
+    return {
+        "grants": [
+            {"privileges": ["Search", "Query"][:privileges], "database": "db"}
+            | ({"collections": [f"c{number}" for number in range(collections)]} if collections else {})
+            for privileges, collections in sizes
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "expected", "reason"),
+    [
+        (role(spec=rows()), 1, "there is a role to look at, even without grants"),
+        (role(spec=rows((2, 3))), 6, "every privilege on every collection"),
+        (role(spec=rows((2, 0))), 2, "without collections a privilege is one grant"),
+        (role(spec=rows((2, 3), (1, 4))), 10, "rows add up"),
+        (user(), 1, "a user has no grants"),
+    ],
+)
+def test_the_weight_of_a_resource_is_the_number_of_its_grants(one: Json, expected: int, reason: str) -> None:
+    assert entry(one).weight == expected, reason
