@@ -70,7 +70,7 @@ def run(**flags: Any) -> None:
             "; ".join(_describe(one) for one in error.errors(include_input=False))
         ) from None
     set_up_logs(settings.log_level, settings.log_format)
-    gc.freeze()  # what the libraries have built is garbage never: it need not be looked through again and again
+    gc.freeze()  # what the libraries have built stays, so it need not be searched for garbage
     gc.set_threshold(GARBAGE)
     try:
         uvloop.run(_run(settings))

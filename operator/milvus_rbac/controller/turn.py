@@ -253,9 +253,9 @@ class TurnRunner:
     def _conclusions(
         self, plans: Iterable[ClaimPlan], played: Played
     ) -> dict[str, tuple[Item, Coroutine[Any, Any, None]]]:
-        uids = {plan.claim.ref.uid: plan for plan in plans}
+        by_uid = {plan.claim.ref.uid: plan for plan in plans}
         entries = played.batch.entries
-        return {uid: (item_of(entries[uid]), self._conclude(plan, played)) for uid, plan in uids.items()}
+        return {uid: (item_of(entries[uid]), self._conclude(plan, played)) for uid, plan in by_uid.items()}
 
     async def _report_troubled(self, result: Result) -> None:
         """Report the claims of which something could not be read in Milvus, and read it again later."""
