@@ -187,15 +187,16 @@ class Forwarder(ABC):
             self._accepted, "127.0.0.1", self.port, backlog=512, ssl=self._listener_tls()
         )
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Not a coroutine: one that is cancelled before its first step never comes to close the connection."""
+        task = self._loop.create_task(self._handle(reader, writer))
         self._tasks.add(task)
-        try:
-            await self._handle(reader, writer)
-        finally:
+
+        def end(_: object) -> None:
             writer.transport.abort()
             self._tasks.discard(task)
+
+        task.add_done_callback(end)
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
