@@ -46,6 +46,18 @@ class KubernetesFault:
     """The request is done, and nobody hears of it."""
     times: int = 1_000_000
     retry_after: float | None = None
+    most_delayed: int = 0
+    """How many requests it has delayed at the same time, at most."""
+    _delayed: int = 0
+
+    async def hold(self) -> None:
+        """Let a request wait as long as it says."""
+        self._delayed += 1
+        self.most_delayed = max(self.most_delayed, self._delayed)
+        try:
+            await asyncio.sleep(self.delay)
+        finally:
+            self._delayed -= 1
 
 
 class Kubernetes:
@@ -165,7 +177,7 @@ class Kubernetes:
         if fault.times <= 0:
             self.faults.remove(fault)
         if fault.delay:
-            await asyncio.sleep(fault.delay)
+            await fault.hold()
         if fault.hangs:
             await asyncio.sleep(3)
             raise ClusterUnavailable(f"{what}: no answer within 3 s.")
