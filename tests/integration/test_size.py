@@ -1,8 +1,6 @@
 """Ten thousand users and five hundred roles with a thousand grants each: what the operator needs for them."""
 
-import http.client
 import json
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 from support.double import ServerSettings
 from support.double.bulk import PASSWORD, fill
 from support.story import API, CONNECTION, Story
-from testbed.cluster import JSON, MERGE_PATCH, Cluster
+from testbed.cluster import MERGE_PATCH
 
 from .conftest import DressUp
 
@@ -28,28 +26,10 @@ ROOM = ServerSettings(max_user_num=20_000, max_role_num=2_000, bcrypt_cost=4)
 Json = dict[str, Any]
 
 
-class Sender:
-    """Sends requests side by side, over connections that are kept."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._kept = threading.local()
-
-    def send(self, method: str, path: str, body: Json, content_type: str = JSON) -> Json:
-        if not hasattr(self._kept, "connection"):
-            self._kept.connection = http.client.HTTPSConnection(
-                "127.0.0.1", self._cluster.facts.port, timeout=60, context=self._cluster._tls
-            )
-        headers = {"Accept": JSON, "Content-Type": content_type}
-        self._kept.connection.request(method, path, json.dumps(body), headers)
-        answer = self._kept.connection.getresponse()
-        text = answer.read()
-        assert answer.status in {200, 201}, text
-        return dict(json.loads(text))
-
-    def every(self, work: Callable[[int], None], numbers: Iterable[int]) -> None:
-        with ThreadPoolExecutor(WIDTH) as threads:
-            list(threads.map(work, numbers))
+def every(work: Callable[[int], None], numbers: Iterable[int]) -> None:
+    """Do the same for all of them, some side by side."""
+    with ThreadPoolExecutor(WIDTH) as threads:
+        list(threads.map(work, numbers))
 
 
 def memory(story: Story) -> float:
@@ -79,7 +59,7 @@ def apply_as_it_was_left(story: Story) -> None:
 
     It is that of the first user and role, with other names in it: a restore, or an operator that begins again.
     """
-    sender = Sender(story.cluster)
+    call = story.cluster.call
 
     def put(kind: str, short: str, noun: str, spec: Callable[[int], Json]) -> Callable[[int], None]:
         path = f"{API}/namespaces/{story.namespace}/{kind.lower()}s"
@@ -89,31 +69,31 @@ def apply_as_it_was_left(story: Story) -> None:
             name = f"{short}{number}"
             metadata = {"name": name, "finalizers": ["rbac.milvus.io/finalizer"]}
             body = {"apiVersion": "rbac.milvus.io/v1alpha1", "kind": kind, "metadata": metadata}
-            sender.send("POST", path, body | {"spec": spec(number)})
+            call("POST", path, body | {"spec": spec(number)})
             status = first.replace(f"{noun}_0", f"{noun}_{number}")
             if kind == "MilvusUser":
                 status = status.replace('"role_0"', f'"role_{number % ROLES}"')
-            sender.send("PATCH", f"{path}/{name}/status", {"status": json.loads(status)}, MERGE_PATCH)
+            call("PATCH", f"{path}/{name}/status", {"status": json.loads(status)}, MERGE_PATCH)
 
         return one
 
-    sender.every(put("MilvusRole", "r", "role", role), range(1, ROLES))
-    sender.every(put("MilvusUser", "u", "user", user), range(1, USERS))
+    every(put("MilvusRole", "r", "role", role), range(1, ROLES))
+    every(put("MilvusUser", "u", "user", user), range(1, USERS))
 
 
 def let_go(story: Story) -> None:
     """Take all finalizers off: one by one, the end of the story would take minutes."""
-    sender, root = Sender(story.cluster), f"{API}/namespaces/{story.namespace}"
+    root = f"{API}/namespaces/{story.namespace}"
     bare = {"metadata": {"finalizers": None}}
 
     def release(kind: str) -> Callable[[int], None]:
         def one(number: int) -> None:
-            sender.send("PATCH", f"{root}/{kind}{number}", bare, MERGE_PATCH)
+            story.cluster.call("PATCH", f"{root}/{kind}{number}", bare, MERGE_PATCH)
 
         return one
 
     for kind, count in (("milvusroles/r", ROLES), ("milvususers/u", USERS)):
-        sender.every(release(kind), range(count))
+        every(release(kind), range(count))
         story.cluster.api("DELETE", f"{root}/{kind.partition('/')[0]}")
 
 

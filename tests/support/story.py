@@ -241,7 +241,7 @@ class Story:
         what: str,
         timeout: float = PATIENCE,
         see: Callable[[], object] = str,
-        every: float = 0.05,
+        every: float = 0.1,
     ) -> None:
         """Wait until something holds, or fail and say what was seen instead and what the operator logged."""
         deadline = time.monotonic() + timeout

@@ -1,16 +1,17 @@
 """A client of a running control plane: what tests need of kubectl, and of the API without kubectl's start-up time."""
 
 import base64
-import http.client
 import json
 import ssl
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import urllib3
 import yaml
 
 JSON = "application/json"
@@ -18,6 +19,8 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
+_CONNECTIONS = 16
+"""So many are kept open; a handshake costs both sides more than a request."""
 _TOKEN_SECONDS = 24 * 3600
 _PERMISSION_SECONDS = 15.0
 
@@ -57,8 +60,11 @@ class Cluster:
 
     def __init__(self, facts: ClusterFacts) -> None:
         self.facts = facts
-        self._tls = ssl.create_default_context(cafile=str(facts.ca))
-        self._tls.load_cert_chain(facts.admin_certificate, facts.admin_key)
+        tls = ssl.create_default_context(cafile=str(facts.ca))
+        tls.load_cert_chain(facts.admin_certificate, facts.admin_key)
+        self._pool = urllib3.HTTPSConnectionPool(
+            "127.0.0.1", facts.port, maxsize=_CONNECTIONS, ssl_context=tls, retries=False
+        )
 
     @property
     def url(self) -> str:
@@ -100,34 +106,29 @@ class Cluster:
         *,
         timeout: float = 30.0,
     ) -> tuple[int, Any]:
-        """One request on a connection of its own; the status, and the body (parsed if it is JSON)."""
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.facts.port, timeout=timeout, context=self._tls
-        )
+        """One request; the status, and the body (parsed if it is JSON). Without an answer it is a ConnectionError."""
+        data = None if body is None else json.dumps(body)
+        headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
         try:
-            data = None if body is None else json.dumps(body)
-            headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
-            connection.request(method, path, data, headers)
-            response = connection.getresponse()
-            text = response.read()
-            is_json = response.headers.get_content_type() == JSON
-            return response.status, json.loads(text) if is_json else text.decode(errors="replace")
-        finally:
-            connection.close()
+            response = self._pool.request(method, path, body=data, headers=headers, timeout=timeout)
+        except urllib3.exceptions.HTTPError as problem:
+            raise ConnectionError(f"{method} {path}: {problem}") from problem
+        is_json = response.headers.get("Content-Type", "").partition(";")[0] == JSON
+        return response.status, response.json() if is_json else response.data.decode(errors="replace")
 
     def call(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> Any:
         """Like `api`, but a refusal is an ApiError."""
         status, answer = self.api(method, path, body, content_type)
-        if status >= http.client.BAD_REQUEST:
+        if status >= HTTPStatus.BAD_REQUEST:
             raise ApiError(status, answer)
         return answer
 
     def get(self, path: str) -> Any:
         """The object at that path; None if there is none."""
         status, answer = self.api("GET", path)
-        if status == http.client.NOT_FOUND:
+        if status == HTTPStatus.NOT_FOUND:
             return None
-        if status >= http.client.BAD_REQUEST:
+        if status >= HTTPStatus.BAD_REQUEST:
             raise ApiError(status, answer)
         return answer
 
