@@ -11,13 +11,13 @@ Messages carry what the API server said about names and fields, never a Secret's
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from ssl import SSLContext
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 import aiohttp
+import orjson
 from aiohttp import hdrs
 from yarl import URL
 
@@ -157,7 +157,7 @@ class Client:
         """
         url = URL(self.access.server + path + (f"?{urlencode(query)}" if query else ""), encoded=True)
         headers: dict[str, str] = {hdrs.ACCEPT: accept, hdrs.CONTENT_TYPE: content_type}
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else orjson.dumps(body)
         try:
             answer = await self._read(f"{method} {path}", self.send(method, url, headers, data))
         except ClusterRefused as refusal:
@@ -229,7 +229,7 @@ def explain(problem: Exception) -> str:
 
 def _read_answer(what: str, status: int, raw: bytes, retry_after: str | None) -> dict[str, Any]:
     try:
-        answer = json.loads(raw)
+        answer = orjson.loads(raw)
     except ValueError:
         answer = None
     if status < _SUCCESS_ENDS:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import kopf
+import orjson
 from aiohttp import hdrs
 
 from milvus_rbac.kube.access import Access
@@ -116,6 +117,26 @@ class NullDiffBase(kopf.DiffBaseStorage):
         """Write nothing."""
 
 
+class NullProgress(kopf.ProgressStorage):
+    """Remembers nothing: no handler that Kopf would try again is registered, and the default looks through every object."""
+
+    def fetch(self, **_: Any) -> None:
+        """Return nothing: nothing was stored."""
+
+    def store(self, **_: Any) -> None:
+        """Write nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Remove nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Write nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Return an object's essence as it is: nothing was written to it."""
+        return essence
+
+
 class _Backoffs:
     """Never exhausted: Kopf would end the process. It writes nothing that could wait for ever for this."""
 
@@ -159,6 +180,7 @@ def build_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.persistence.diffbase_storage = NullDiffBase()
+    settings.persistence.progress_storage = NullProgress()
     # Without leave to list namespaces Kopf would ask in vain for a minute; the list of them is fixed then anyway.
     settings.scanning.disabled = not clusterwide
     settings.queueing.idle_timeout = 1.0
@@ -268,7 +290,7 @@ class _Session:
     async def _good(self, target: _Target, response: aiohttp.ClientResponse) -> "_Answer":
         self._note_readable(target)
         if not target.is_watch:
-            answer = await response.json()
+            answer = orjson.loads(await response.read())
             if answer.get("items") is None:  # an empty list of metadata, over which Kopf would stumble
                 answer["items"] = []
             if target.is_ours:
@@ -330,7 +352,7 @@ def _place(target: _Target) -> _Target:
 
 async def _read_reason(response: aiohttp.ClientResponse) -> str:
     try:
-        answer = await response.json(content_type=None)
+        answer = orjson.loads(await response.read())
     except ValueError:
         answer = None
     said = answer.get("message") if isinstance(answer, dict) else None

@@ -3,9 +3,10 @@
 Kopf spends half a millisecond on an event, and ends the process at an ERROR that it does not know.
 """
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+
+import orjson
 
 Seen = Callable[[str], bool]
 """Returns whether the object is known with this resourceVersion: our own write was answered with it."""
@@ -19,7 +20,7 @@ _REPEATABLE = (b'{"type":"MODIFIED"', b'{"type":"ADDED"')
 _VERSION = b'"resourceVersion":"'
 _SPEC = b'"spec":{'
 
-RELIST = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": GONE}}).encode()
+RELIST = orjson.dumps({"type": "ERROR", "object": {"kind": "Status", "code": GONE}})
 """The one error after which Kopf lists everything anew, and goes on."""
 
 
@@ -65,7 +66,7 @@ def _join(wanted: list[bytes], echo: str | None) -> bytes:
 
 
 def _bookmark(version: str) -> bytes:
-    return json.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}).encode()
+    return orjson.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}})
 
 
 def _find_error(line: bytes) -> int | None:
@@ -109,6 +110,6 @@ def read_version(line: bytes) -> str | None:
 
 def _parse(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return orjson.loads(line)
     except ValueError:
         return None
