@@ -50,7 +50,7 @@ def metric_names(node: Any) -> set[str]:
 def known_metrics() -> set[str]:
     """The names of the series that the operator serves."""
     names = set(OTHERS)
-    for family in (*Metrics().registry.collect(), *Standings(lambda: (), dict).collect()):
+    for family in (*Metrics().registry.collect(), *Standings({}, dict).collect()):
         suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
         names |= {f"{family.name}{suffix}" for suffix in suffixes.get(family.type, ("",))}
     return names

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from milvus_rbac.controller.cache import Cache
+from milvus_rbac.controller.cache import Cache, Standing
 from milvus_rbac.controller.entry import read_entry
 from milvus_rbac.domain.claims import SecretVersion
 from unit.resources import Json, claimed, connection, role, user
@@ -103,6 +103,33 @@ class TestEntries:
         assert cache.has_version("12")
         cache.put(user(resourceVersion="12", generation=2))
         assert changed(cache) == []
+
+
+class TestStandings:
+    def test_each_resource_is_counted_once_as_it_stands_now(self) -> None:
+        def ready(reason: str) -> Json:
+            condition = {"type": "Ready", "status": "False", "reason": reason, "message": "."}
+            return {"conditions": [condition | {"lastTransitionTime": GOING}]}
+
+        cache = Cache()
+        cache.put(connection())
+        cache.put(user())
+        cache.put(role())
+        assert cache.standings == {
+            Standing("ns/prod", is_connection=True, reason="Unknown", interval=300.0): 1,
+            Standing("ns/prod", is_connection=False, reason="Unknown"): 2,
+        }
+        cache.put(user(resourceVersion="11", status=ready("SecretMissing")))
+        cache.put(user(resourceVersion="10"))
+        cache.put(role(resourceVersion="12", generation=2, spec={"connectionRef": {"name": "other"}}))
+        cache.remove("uid-prod")
+        assert cache.standings == {
+            Standing("ns/prod", is_connection=False, reason="SecretMissing"): 1,
+            Standing("ns/other", is_connection=False, reason="Unknown"): 1,
+        }
+        for uid in ("uid-app", "uid-reader"):
+            cache.remove(uid)
+        assert cache.standings == {}
 
 
 class TestOrder:

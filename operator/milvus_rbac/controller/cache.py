@@ -30,6 +30,18 @@ class CacheChange(NamedTuple):
     """A Secret that the resource reads has changed, not the resource."""
 
 
+class Standing(NamedTuple):
+    """How a resource stands, as far as metrics tell."""
+
+    connection: str
+    """As namespace/name: of a MilvusConnection its own, of others the one that they name."""
+    is_connection: bool
+    reason: str
+    """Of its Ready condition; `Unknown` before there is one."""
+    interval: float | None = None
+    """Of a MilvusConnection, the seconds between two looks; None where its spec can't be read."""
+
+
 class Cache:
     """Everything last seen, by uid: events of a deleted object and of its namesake may cross."""
 
@@ -44,6 +56,8 @@ class Cache:
         """Of the namespaces, as last read; empty while no connection needs them."""
         self.labels_unreadable = False
         """A connection needs them, and the operator may not read them."""
+        self.standings: Counter[Standing] = Counter()
+        """How many resources stand how. Counted as they change: thousands are too many to look at whenever metrics are read."""
         self._default_connection = default_connection
         self._tombstones: dict[str, int] = {}
         self._seen_at: dict[str, float] = {}
@@ -82,7 +96,9 @@ class Cache:
         self._seen_at[uid] = time.monotonic()
         if known is not None:
             self._versions.discard(known.resource_version)
+            self._uncount(known)
         self._versions.add(version)
+        self.standings[self._standing(entry)] += 1
         self._link(entry, known)
         if known is None or known.trigger != entry.trigger:
             self._note(CacheChange(entry))
@@ -96,6 +112,7 @@ class Cache:
         if entry is None:
             return
         self._versions.discard(entry.resource_version)
+        self._uncount(entry)
         self._tombstones[uid] = entry.resource_version
         while len(self._tombstones) > MOST_TOMBSTONES:
             del self._tombstones[next(iter(self._tombstones))]
@@ -209,6 +226,22 @@ class Cache:
         return tuple(self._secrets)
 
     # --- the indexes
+
+    def _standing(self, entry: Entry) -> Standing:
+        ready = entry.ready
+        reason = ready.reason if ready else "Unknown"
+        if entry.kind == CONNECTION:
+            spec = entry.connection
+            interval = spec.interval_length.total_seconds() if spec else None
+            return Standing("/".join(entry.name), is_connection=True, reason=reason, interval=interval)
+        connection = "/".join(self.connection_name(entry) or ())
+        return Standing(connection, is_connection=False, reason=reason)
+
+    def _uncount(self, entry: Entry) -> None:
+        standing = self._standing(entry)
+        self.standings[standing] -= 1
+        if not self.standings[standing]:
+            del self.standings[standing]
 
     def _note(self, change: CacheChange) -> None:
         self.changes.append(change)

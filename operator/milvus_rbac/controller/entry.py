@@ -188,23 +188,12 @@ class Entry:
     @property
     def own_conditions(self) -> tuple[Condition, ...]:
         """Return the operator's own conditions as they were last written."""
-        return tuple(
-            Condition(
-                one["type"],
-                one["status"],
-                one["reason"],
-                one["message"],
-                one.get("observedGeneration", 0),
-                one["lastTransitionTime"],
-            )
-            for one in self.conditions
-            if one["type"] in OWN_TYPES
-        )
+        return tuple(_read_condition(one) for one in self.conditions if one["type"] in OWN_TYPES)
 
     @property
     def ready(self) -> Condition | None:
         """Return the Ready condition as it was last written."""
-        return next((one for one in self.own_conditions if one.type == READY_TYPE), None)
+        return next((_read_condition(one) for one in self.conditions if one["type"] == READY_TYPE), None)
 
     @property
     def log_fields(self) -> Mapping[str, Any]:
@@ -274,6 +263,17 @@ def _interned(condition: Mapping[str, Any]) -> Mapping[str, Any]:
         else value
         for key, value in condition.items()
     }
+
+
+def _read_condition(written: Mapping[str, Any]) -> Condition:
+    return Condition(
+        written["type"],
+        written["status"],
+        written["reason"],
+        written["message"],
+        written.get("observedGeneration", 0),
+        written["lastTransitionTime"],
+    )
 
 
 def _read_spec(body: Mapping[str, Any]) -> tuple[Spec | None, str]:

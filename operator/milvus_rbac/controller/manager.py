@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from milvus_rbac.controller.cache import Cache, CacheChange
 from milvus_rbac.controller.entry import CONNECTION, Entry, Name
 from milvus_rbac.controller.events import EventRecorder
-from milvus_rbac.controller.metrics import Metrics, Standing, Standings
+from milvus_rbac.controller.metrics import Metrics, Standings
 from milvus_rbac.controller.passwords import secret_version
 from milvus_rbac.controller.reconciler import Reconciler, Services
 from milvus_rbac.controller.resync import FIRST, INTERVAL, Resync
@@ -55,7 +55,7 @@ class Manager:
         self.complete = asyncio.Event()
         """Set when everything was read once."""
         self._labels_wanted = asyncio.Event()
-        metrics.registry.register(Standings(self._standings, self._queued))
+        metrics.registry.register(Standings(self.cache.standings, self._queued))
 
     @property
     def is_ready(self) -> bool:
@@ -249,19 +249,6 @@ class Manager:
             await asyncio.sleep(PULSE)
             late = min(loop.time() - due, time.thread_time() - computed)
             self._services.metrics.event_loop_block.observe(max(0.0, late))
-
-    def _standings(self) -> Iterator[Standing]:
-        """Yield how every resource stands."""
-        for entry in self.cache.entries.values():
-            ready = entry.ready
-            reason = ready.reason if ready else "Unknown"
-            if entry.kind == CONNECTION:
-                spec = entry.connection
-                interval = spec.interval_length.total_seconds() if spec else None
-                yield Standing("/".join(entry.name), is_connection=True, reason=reason, interval=interval)
-            else:
-                label = "/".join(self.cache.connection_name(entry) or ())
-                yield Standing(label, is_connection=False, reason=reason)
 
     def _queued(self) -> dict[str, int]:
         return {one.label: len(one.queue) for one in self.reconcilers.values()}

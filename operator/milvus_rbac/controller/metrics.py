@@ -4,15 +4,15 @@ No password is in any change. Knows the numbers, not how they are served.
 """
 
 import logging
-from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from milvus_rbac.controller.cache import Standing
 from milvus_rbac.controller.entry import Entry
 from milvus_rbac.domain.changes import Change, describe
 from milvus_rbac.domain.state import PasswordVerdict, State
@@ -33,25 +33,11 @@ _BLOCKS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _READS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Standing(NamedTuple):
-    """How one resource stands."""
-
-    connection: str
-    """As namespace/name: of a MilvusConnection its own, of others the one that they name."""
-    is_connection: bool
-    reason: str
-    """Of its Ready condition; `Unknown` before there is one."""
-    interval: float | None = None
-    """Of a MilvusConnection, the seconds between two looks; None where its spec can't be read."""
-
-
 class Standings(Collector):
-    """Counts what the cache knows, when Prometheus asks."""
+    """Shows what the cache has counted, when Prometheus asks."""
 
-    def __init__(
-        self, read: Callable[[], Iterable[Standing]], queued: Callable[[], Mapping[str, int]]
-    ) -> None:
-        self._read = read
+    def __init__(self, standings: Mapping[Standing, int], queued: Callable[[], Mapping[str, int]]) -> None:
+        self._standings = standings
         self._queued = queued
 
     @override
@@ -74,7 +60,7 @@ class Standings(Collector):
         queued = GaugeMetricFamily(
             "milvus_rbac_workqueue_depth", "Claims that wait to be reconciled.", labels=("connection",)
         )
-        for one, count in Tally(self._read()).items():
+        for one, count in self._standings.items():
             family = connections if one.is_connection else claims
             family.add_metric((one.connection, one.reason), count)
             if one.interval is not None:
