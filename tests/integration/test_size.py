@@ -94,7 +94,7 @@ def let_go(story: Story) -> None:
 
     for kind, count in (("milvusroles/r", ROLES), ("milvususers/u", USERS)):
         every(release(kind), range(count))
-        story.cluster.api("DELETE", f"{root}/{kind.partition('/')[0]}")
+        story.cluster.api("DELETE", f"{root}/{kind.partition('/')[0]}", timeout=120)
 
 
 @pytest.mark.size

@@ -7,7 +7,7 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
-from milvus_rbac.controller.cache import Cache, CacheChange
+from milvus_rbac.controller.cache import BREATH, Cache, CacheChange
 from milvus_rbac.controller.entry import CONNECTION, Entry, Name
 from milvus_rbac.controller.events import EventRecorder
 from milvus_rbac.controller.metrics import Metrics, Standings
@@ -116,8 +116,10 @@ class Manager:
     async def _dispatch(self) -> None:
         """Pass every change of the cache on to who has to look."""
         while True:
-            for change in self.cache.take_changes():
+            for number, change in enumerate(self.cache.take_changes(), start=1):
                 self._handle(change)
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
             await self.cache.changed.wait()
 
     def _handle(self, change: CacheChange) -> None:

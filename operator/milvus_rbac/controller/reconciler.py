@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
@@ -16,7 +16,7 @@ from milvus_rbac import logs
 from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnectionSpec
 from milvus_rbac.controller.background import Background, Slots
 from milvus_rbac.controller.batch import Collector, item_of
-from milvus_rbac.controller.cache import Cache
+from milvus_rbac.controller.cache import BREATH, Cache
 from milvus_rbac.controller.connection import Connector, Link, look_up
 from milvus_rbac.controller.connection_status import lacking_privileges
 from milvus_rbac.controller.entry import CONNECTION, Entry, Intents
@@ -103,6 +103,8 @@ class Reconciler:
         self._probe = Probe()
         self._anew = True
         """The server is to be asked what it is before the next turn."""
+        self._all_due = True
+        """Every claim is to be queued before the next turn."""
         self._failures = Backoff()
         """How often running a step failed as a whole, for reasons of Kubernetes."""
         self._unwritten = Backoff()
@@ -165,10 +167,8 @@ class Reconciler:
 
     def renew(self) -> None:
         """Ask the server what it is, at once: the connection itself has changed, or a Secret that it reads."""
-        self._anew = True
         self._probe.reset()
-        self.add(self._claimants())
-        self.queue.wake.set()
+        self._begin_anew()
 
     def wake(self) -> None:
         """Look again whether the connection may be served: another one came, changed or went."""
@@ -185,11 +185,13 @@ class Reconciler:
     async def run(self) -> None:
         """Serve the connection until it is gone or the task is cancelled."""
         logs.about(connection=self.label)
-        self.add(self._claimants())
         try:
             while self._entry() is not None:
                 await self._services.leading.wait()
                 self.queue.wake.clear()
+                if self._all_due:
+                    self._all_due = False
+                    await self._queue_all(before=self.memory.renew)
                 await self._step()
                 await self._sleep()
         finally:
@@ -203,8 +205,7 @@ class Reconciler:
             await self._serve()
         except LeaseLost as lost:
             logger.warning("Stopped before a write: %s", lost)
-            self._anew = True  # another operator may be at work
-            self.add(self._claimants())
+            self._begin_anew()  # another operator may be at work
             await asyncio.sleep(KUBERNETES_RETRY)
         except ClusterError as problem:
             logger.warning("Kubernetes did not do what connection %s needed: %s", self.label, problem)
@@ -214,6 +215,10 @@ class Reconciler:
             await self._pause()
         else:
             self._failures.failures = 0
+
+    def _begin_anew(self) -> None:
+        self._anew = self._all_due = True
+        self.queue.wake.set()
 
     async def _pause(self, problem: ClusterError | None = None) -> None:
         asked = problem.retry_after if isinstance(problem, ClusterUnavailable) else None
@@ -273,7 +278,7 @@ class Reconciler:
         self._services.may_write()  # or all that is read would be read in vain
         if not entry.deleting and not await self._hold_connection(entry):
             return
-        self._queue_by_interval(spec)
+        await self._queue_by_interval(spec)
         link: Link | None = None
         try:
             if self._anew and (uri := await look_up(self._services.cluster, entry, spec)) is not None:
@@ -400,15 +405,22 @@ class Reconciler:
         # What is being deleted without our finalizer was never ours; a connection that goes begins nothing new.
         return [one for one in served if (one.has_finalizer if one.deleting else not connection.deleting)]
 
-    def _queue_by_interval(self, spec: MilvusConnectionSpec) -> None:
+    async def _queue_by_interval(self, spec: MilvusConnectionSpec) -> None:
         """Queue everything when the interval is over; a server that may be another one by now is asked what it is."""
         if not self._schedule.is_due(spec.interval_length.total_seconds()):
             return
-        claimants = list(self._claimants())
-        if self._schedule.begin(frozenset(entry.uid for entry in claimants)):
+        if self._schedule.begin(frozenset(entry.uid for entry in self._claimants())):
             self._anew |= self._connector.should_ask_again
-        for entry in claimants:
-            self.queue.add(item_of(entry))
+        await self._queue_all()
+
+    async def _queue_all(self, before: Callable[[str], None] = lambda _: None) -> None:
+        """Queue every claim, a few at a time: ten thousand at once would hold up everything else."""
+        for number, entry in enumerate(list(self._claimants())):
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
+            if entry.uid in self._cache.entries:  # still
+                before(entry.uid)
+                self.queue.add(item_of(entry))
 
     # --- where things are
 
