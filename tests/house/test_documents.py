@@ -80,13 +80,13 @@ class TestKinds:
     @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.yaml")), ids=lambda sample: sample.name)
     def test_a_sample_fits_its_kind(self, sample: Path) -> None:
         for manifest in ours(sample.read_text()):
-            kind_of(manifest).parse(manifest)
+            kind_of(manifest).parse_spec(manifest)
 
     @every_document
     def test_the_yaml_of_a_document_fits_its_kind(self, document: Path) -> None:
         for block in blocks_in(document, "yaml"):
             for manifest in ours(block):
-                kind_of(manifest).parse(manifest)
+                kind_of(manifest).parse_spec(manifest)
 
 
 class TestBlocks:

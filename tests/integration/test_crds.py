@@ -111,8 +111,8 @@ class TestDefaults:
 
     @every_kind
     def test_what_the_server_stores_can_be_read_back(self, kind: type[Resource], create: Create) -> None:
-        parsed = kind.parse(create(kind.plural))
-        assert parsed == kind.parse({"spec": SPECS[kind.plural]})
+        parsed = kind.model_validate(create(kind.plural))
+        assert parsed == kind.model_validate({"spec": SPECS[kind.plural]})
 
     def test_rows_of_grants_are_stored_as_they_were_written(self, create: Create) -> None:
         grants = [{"privileges": ["Search"]}, {"privileges": ["Query"], "collections": ["orders"]}]
@@ -294,12 +294,12 @@ class TestStatus:
     ) -> None:
         (kind,) = (kind for kind in KINDS if kind.plural == plural)
         wanted = status | {"observedGeneration": 1, "conditions": [READY]}
-        written = kind.parse({"spec": SPECS[plural], "status": wanted})
+        written = kind.model_validate({"spec": SPECS[plural], "status": wanted})
         body = written.model_dump(mode="json", exclude_unset=True)["status"]
         name = create(plural)["metadata"]["name"]
         stored = cluster.patch(f"{path(plural, namespace, name)}/status", {"status": body})
         assert stored["status"] == wanted
-        assert kind.parse(stored) == written
+        assert kind.model_validate(stored) == written
 
 
 class TestKubectl:

@@ -1,5 +1,6 @@
 """Collect what one turn needs: the claims with their owners, their Secrets' texts, what is agreed with the connection's owner."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -57,6 +58,7 @@ class Collector:
         # A chosen resource is taken as it was when it was chosen: what has become of it since is for the next turn.
         entries = {entry.uid: entry for entry in chosen}
         claims = claims_of(self.cache, site, with_rivals(self.cache, site, chosen))
+        await asyncio.sleep(0)  # for some hundred claims this much is enough at a time
         assembled = assemble(claims, entries.keys())
         needing = [claim for claim, refusal in assembled if refusal is None and _needs_secret(claim)]
         readings = await self._read(needing, entries, mode)

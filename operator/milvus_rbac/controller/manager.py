@@ -266,10 +266,10 @@ class Tenancies:
     def affected(self, namespaces: frozenset[str]) -> list[Entry]:
         """Return the resources of these namespaces that may have something else now."""
         found = []
-        for entry in list(self._cache.entries.values()) if namespaces else ():
+        for entry in [one for one in self._cache.entries.values() if one.name[0] in namespaces]:
             name = self._cache.connection_name(entry)
             connection = self._cache.find(CONNECTION, name) if name else None
-            if entry.name[0] not in namespaces or connection is None:
+            if connection is None:
                 continue
             before, now = Tenancy(connection, self._before), Tenancy(connection, self._cache.labels)
             if before.permit(entry) != now.permit(entry) or before.serves(entry) != now.serves(entry):

@@ -1,5 +1,6 @@
 """One turn: make one Milvus agree with a bounded number of claims. The same way for creation, deletion, rotation and drift."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,8 +81,12 @@ async def reconcile_once(
     found = await milvus.resolve(unclear) if unclear else Aliases()
     # What is not known of a name takes nothing.
     aliases = {**dict.fromkeys((*found.troubled, *found.unasked)), **found.known}
+    # For a few hundred claims each of these steps takes as long as other tasks may have to wait.
+    await asyncio.sleep(0)
     desired = lower(assembled, server, observed, batch.role_owners, aliases)
+    await asyncio.sleep(0)
     proposals = diff(observed, desired, server.known_privileges)
+    await asyncio.sleep(0)
     plans = guard(proposals, observed, server, turn.contested(proposals), batch.role_owners)
     allowed = await ownership.prepare(plans)
     plans = tuple(plan for plan in plans if plan.claim.ref.uid in allowed)

@@ -47,8 +47,9 @@ class _Lane:
     """By namespace, in rotation: its items by urgency, the oldest first."""
 
     def add(self, item: Item) -> None:
-        items = self.namespaces.setdefault(item.namespace, [{} for _ in Urgency])
-        items[item.urgency][item.uid] = None
+        if item.namespace not in self.namespaces:
+            self.namespaces[item.namespace] = [{} for _ in Urgency]
+        self.namespaces[item.namespace][item.urgency][item.uid] = None
 
     def remove(self, item: Item) -> None:
         items = self.namespaces[item.namespace]

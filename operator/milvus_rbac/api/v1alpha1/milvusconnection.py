@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, Field, StringConstraints, WrapValidator
+from pydantic import ConfigDict, Field, StringConstraints
 
 from milvus_rbac.api.v1alpha1.delegation import Delegation
 from milvus_rbac.api.v1alpha1.names import (
@@ -29,7 +29,6 @@ from milvus_rbac.api.v1alpha1.resource import (
     Rule,
     Shape,
     Status,
-    salvage,
     validated_by,
 )
 from milvus_rbac.domain.desired import PasswordUpdate
@@ -228,5 +227,5 @@ class MilvusConnection(Resource):
 
     spec: MilvusConnectionSpec
     """The desired state."""
-    status: Annotated[MilvusConnectionStatus, WrapValidator(salvage)] = MilvusConnectionStatus()
+    status: MilvusConnectionStatus = MilvusConnectionStatus()
     """The observed state; only the operator writes it."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StringConstraints, WrapValidator
+from pydantic import Field, StringConstraints
 
 from milvus_rbac.api.v1alpha1.claimant import ClaimantSpec, ClaimantStatus
 from milvus_rbac.api.v1alpha1.names import MilvusName
@@ -15,7 +15,6 @@ from milvus_rbac.api.v1alpha1.resource import (
     Resource,
     Shape,
     immutable,
-    salvage,
 )
 
 MAX_MEMBERS = 200
@@ -98,5 +97,5 @@ class MilvusPrivilegeGroup(Resource):
 
     spec: MilvusPrivilegeGroupSpec
     """The desired state."""
-    status: Annotated[MilvusPrivilegeGroupStatus, WrapValidator(salvage)] = MilvusPrivilegeGroupStatus()
+    status: MilvusPrivilegeGroupStatus = MilvusPrivilegeGroupStatus()
     """The observed state; only the operator writes it."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, WrapValidator
+from pydantic import Field
 
 from milvus_rbac.api.v1alpha1.claimant import ClaimantSpec, ClaimantStatus
 from milvus_rbac.api.v1alpha1.names import MilvusName, RoleName
@@ -15,7 +15,6 @@ from milvus_rbac.api.v1alpha1.resource import (
     Resource,
     Shape,
     immutable,
-    salvage,
 )
 
 MAX_ROWS = 500
@@ -101,5 +100,5 @@ class MilvusRole(Resource):
 
     spec: MilvusRoleSpec
     """The desired state."""
-    status: Annotated[MilvusRoleStatus, WrapValidator(salvage)] = MilvusRoleStatus()
+    status: MilvusRoleStatus = MilvusRoleStatus()
     """The observed state; only the operator writes it."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, ConfigDict, Field, WrapValidator
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from milvus_rbac.api.v1alpha1.claimant import CONNECTION_REF_IS_IMMUTABLE, ClaimantSpec, ClaimantStatus
 from milvus_rbac.api.v1alpha1.names import (
@@ -24,7 +24,6 @@ from milvus_rbac.api.v1alpha1.resource import (
     Rule,
     Shape,
     immutable,
-    salvage,
     validated_by,
 )
 
@@ -145,5 +144,5 @@ class MilvusUser(Resource):
 
     spec: MilvusUserSpec
     """The desired state."""
-    status: Annotated[MilvusUserStatus, WrapValidator(salvage)] = MilvusUserStatus()
+    status: MilvusUserStatus = MilvusUserStatus()
     """The observed state; only the operator writes it."""

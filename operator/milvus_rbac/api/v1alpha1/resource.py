@@ -1,9 +1,9 @@
-"""What all kinds of custom resources share: how a model is declared, its rules, its status, its columns, how it is parsed."""
+"""What all kinds of custom resources share: how a model is declared, its rules, its status, its columns, how its spec is parsed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self, cast
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import (
     AwareDatetime,
@@ -11,8 +11,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
 )
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
@@ -64,17 +62,6 @@ class Resource(Shape):
     plural: ClassVar[str]
     short_name: ClassVar[str]
     columns: ClassVar[tuple[Column, ...]]
-
-    @classmethod
-    def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Return the resource that the API server sends as `body`.
-
-        Raises:
-            pydantic.ValidationError: The spec is invalid. Invalid fields of the status are left out instead.
-        """
-        # Only camelCase names: a snake_case field is an unknown one.
-        parts = {"spec": body.get("spec"), "status": body.get("status")}
-        return cls.model_validate(parts, by_alias=True, by_name=False)
 
     @classmethod
     def parse_spec(cls, body: Mapping[str, Any]) -> Shape:
@@ -178,17 +165,3 @@ class Status(Shape):
         ),
     ] = ()
     """What is true now: always Ready; Reconciling and Stalled only while they are true."""
-
-
-def salvage(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Return the valid fields of a status; of a status that is no object, the defaults.
-
-    The operator can write a status anew at any time, so an invalid one must never stop it.
-    """
-    try:
-        return handler(value)
-    except ValidationError as error:
-        damaged = {location[0] for location in (detail["loc"] for detail in error.errors()) if location}
-    if not isinstance(value, dict):
-        return handler({})
-    return handler({name: part for name, part in value.items() if name not in damaged})
