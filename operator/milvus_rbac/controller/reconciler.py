@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
@@ -189,9 +189,6 @@ class Reconciler:
             while self._entry() is not None:
                 await self._services.leading.wait()
                 self.queue.wake.clear()
-                if self._all_due:
-                    self._all_due = False
-                    await self._queue_all(before=self.memory.renew)
                 await self._step()
                 await self._sleep()
         finally:
@@ -202,6 +199,9 @@ class Reconciler:
 
     async def _step(self) -> None:
         try:
+            if self._all_due:
+                self._all_due = False
+                await self._queue_all(renewed=True)
             await self._serve()
         except LeaseLost as lost:
             logger.warning("Stopped before a write: %s", lost)
@@ -413,14 +413,16 @@ class Reconciler:
             self._anew |= self._connector.should_ask_again
         await self._queue_all()
 
-    async def _queue_all(self, before: Callable[[str], None] = lambda _: None) -> None:
+    async def _queue_all(self, *, renewed: bool = False) -> None:
         """Queue every claim, a few at a time: ten thousand at once would hold up everything else."""
         for number, entry in enumerate(list(self._claimants())):
             if number % BREATH == 0:
                 await asyncio.sleep(0)
-            if entry.uid in self._cache.entries:  # still
-                before(entry.uid)
-                self.queue.add(item_of(entry))
+            if entry.uid not in self._cache.entries:
+                continue  # it went meanwhile
+            if renewed:
+                self.memory.renew(entry.uid)
+            self.queue.add(item_of(entry))
 
     # --- where things are
 
