@@ -31,7 +31,7 @@ demo: $(VENV)/.installed  ## Kubernetes API, Milvus and the operator on this mac
 test: check  ## Everything that CI runs
 	$(PY) -m testbed.build
 	$(PY) -m testbed.checkers
-	$(PY) -m pytest -n 4 --dist worksteal -m 'servers and not size' tests/contract tests/integration
+	$(PY) -m pytest -n 4 --dist loadscope -m 'servers and not size' tests/contract tests/integration
 
 size: $(VENV)/.installed  ## Ten thousand users and half a million grants, and how soon a rotation is in force: minutes, on a quiet machine
 	$(PY) -m testbed.build
@@ -56,7 +56,7 @@ contract: $(VENV)/.installed  ## The Milvus client against a real Milvus
 integration: $(VENV)/.installed  ## The operator as a process against a real Kubernetes API and a real Milvus
 	$(PY) -m testbed.build
 	$(PY) -m testbed.checkers
-	$(PY) -m pytest -n 4 --dist worksteal -m 'not size' tests/integration
+	$(PY) -m pytest -n 4 --dist loadscope -m 'not size' tests/integration
 
 generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, manifests/install.yaml, Argo CD's settings
 	$(PY) -m tools.crdgen

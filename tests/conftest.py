@@ -3,9 +3,12 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
+from xdist.scheduler import LoadScopeScheduling
 
 from support.listeners import Listeners, own_processes
 from support.suite import SuiteBed
@@ -22,6 +25,8 @@ from testbed.sharing import Host, RemoteBed
 
 SERVERS = {"binaries", "control_plane", "fresh_control_plane", "milvus_profile", "fresh_milvus"}
 """Fixtures that start a real Kubernetes API or a real Milvus."""
+WHOLE = {"test_image.py", "test_chart.py", "test_pages.py", "test_crash_safety.py"}
+"""Modules of which one worker runs all tests: they share what takes long to build, or need both cores alone."""
 _BED = pytest.StashKey[SuiteBed | RemoteBed]()
 _HOST = pytest.StashKey[Host]()
 _LISTENERS = Listeners(own_processes)
@@ -40,6 +45,21 @@ def pytest_configure_node(node: Any) -> None:
     if _HOST not in stash:
         stash[_HOST] = Host(stash[_BED])
     node.workerinput["test_bed"] = stash[_HOST].address
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
+    """Hands out one test after the other, except that a module of WHOLE goes to one worker."""
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if Path(module).name in WHOLE else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Schedules what takes minutes; anything else is handed out in bigger portions."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.hookimpl(wrapper=True)
