@@ -201,7 +201,7 @@ class Reconciler:
         try:
             if self._all_due:
                 self._all_due = False
-                await self._queue_all(renewed=True)
+                await self._queue_all(list(self._claimants()), renewed=True)
             await self._serve()
         except LeaseLost as lost:
             logger.warning("Stopped before a write: %s", lost)
@@ -409,13 +409,14 @@ class Reconciler:
         """Queue everything when the interval is over; a server that may be another one by now is asked what it is."""
         if not self._schedule.is_due(spec.interval_length.total_seconds()):
             return
-        if self._schedule.begin(frozenset(entry.uid for entry in self._claimants())):
+        claimants = list(self._claimants())
+        if self._schedule.begin(frozenset(entry.uid for entry in claimants)):
             self._anew |= self._connector.should_ask_again
-        await self._queue_all()
+        await self._queue_all(claimants)
 
-    async def _queue_all(self, *, renewed: bool = False) -> None:
-        """Queue every claim, a few at a time: ten thousand at once would hold up everything else."""
-        for number, entry in enumerate(list(self._claimants())):
+    async def _queue_all(self, claimants: Sequence[Entry], *, renewed: bool = False) -> None:
+        """Queue these claims, a few at a time: ten thousand at once would hold up everything else."""
+        for number, entry in enumerate(claimants):
             if number % BREATH == 0:
                 await asyncio.sleep(0)
             if entry.uid not in self._cache.entries:
