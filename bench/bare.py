@@ -7,9 +7,7 @@ works in batches, for a MilvusConnection holds so many intents and no more.
 import asyncio
 import base64
 import json
-import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from pymilvus.grpc_gen import milvus_pb2 as pb
 from pymilvus.grpc_gen import milvus_pb2_grpc
 
 from bench.kube import Kube, all_of
-from bench.machine import memory
 from bench.resources import CONNECTION, PRIVILEGES, Load
 
 ADD_FINALIZER = [{"op": "add", "path": "/metadata/finalizers", "value": ["rbac.milvus.io/finalizer"]}]
@@ -28,6 +25,8 @@ HASHING_WIDTH = 4
 BATCH = 500
 """As the operator's."""
 ENDPOINT = "127.0.0.1:19530"
+STARTED = "started"
+"""The line on standard output after which it can be told to begin."""
 
 Body = tuple[str, dict[str, Any]]
 
@@ -131,18 +130,18 @@ def _status(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def main() -> None:
-    """Read from standard input what is to be done; print what it took."""
-    task = json.load(sys.stdin)
+    """Read on standard input what is to be done, do it at the next line, and end with the input."""
+    task = json.loads(sys.stdin.readline())
     load = Load(**task["load"])
     async with (
         Kube.connect(task["url"], Path(task["ca"]), task["token"]) as kube,
         grpc.aio.insecure_channel(task["milvus"]) as channel,
     ):
         bare = Bare(load, kube, milvus_pb2_grpc.MilvusServiceStub(channel))
-        started, cpu = time.perf_counter(), time.process_time()
+        print(STARTED, flush=True)
+        sys.stdin.readline()
         await bare.run()
-        took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
-    print(json.dumps(took | {"memory": memory(os.getpid())}))
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

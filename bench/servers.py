@@ -56,15 +56,6 @@ class Servers:
         token = self.cluster.service_account_token(load.namespace, _APPLIER)
         return Kube.connect(self.cluster.url, self.cluster.facts.ca, token)
 
-    def apply(self, load: Load) -> None:
-        """Create all resources of a load."""
-
-        async def apply() -> None:
-            async with self.session(load) as kube:
-                await kube.post_all(load.bodies())
-
-        asyncio.run(apply())
-
     def clear(self, load: Load) -> None:
         """Drop what a load came to in Milvus: it is read, or held in memory, by whoever comes next."""
         with self.milvus.admin(timeout=30) as admin, ThreadPoolExecutor(_WIDTH) as threads:

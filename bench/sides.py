@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import ClassVar
 
 from typing_extensions import override
 
+from bench.bare import STARTED
 from bench.figures import Figures, Took
 from bench.kube import is_ready
 from bench.machine import Moment, cpu, memory
@@ -35,9 +37,10 @@ _PATIENCE, _PATIENCE_EACH = 120.0, 0.5
 
 
 class Side(ABC):
-    """One of those that are measured, on some servers."""
+    """One of those that are measured, on some servers: it is idle when everything is applied, and done when all are Ready."""
 
     name: ClassVar[str]
+    account: ClassVar[str]
     api = OURS
 
     def __init__(self, servers: Servers) -> None:
@@ -52,11 +55,45 @@ class Side(ABC):
         return figures
 
     @abstractmethod
-    def _measure(self, load: Load) -> Figures: ...
+    def _idle(self, load: Load) -> AbstractContextManager[int]:
+        """Have a process with this pid that has begun, and end it afterwards."""
 
-    def _counted(self, load: Load, account: str, since: int, took: Took) -> Figures:
+    def _everything_is_applied(self) -> None:  # noqa: B027 - whoever watches knows
+        """Say so to a process that does not watch."""
+
+    def _measure(self, load: Load) -> Figures:
+        with self._idle(load) as pid:
+            mark, used = self.servers.cluster.audit_mark(), cpu(pid)
+            self.servers.way.clear()
+            before = Moment.now()
+            seconds = asyncio.run(self._apply(load))
+            foreign = Moment.now().foreign_since(before)
+            took = Took(seconds, cpu(pid) - used, memory(pid), foreign)
+        # Only now: a write is seen by a watch before the audit log has it.
+        return self._count(load, mark, took)
+
+    async def _apply(self, load: Load) -> float:
+        """Return the seconds from the first request until the last resource is Ready."""
+        patience = _PATIENCE + _PATIENCE_EACH * load.size
+        async with (
+            self.servers.session(load) as kube,
+            asyncio.timeout(patience),
+            asyncio.TaskGroup() as group,
+        ):
+            watches = []
+            for plural, count in load.counts.items():
+                watches.append(asyncio.Event())
+                group.create_task(kube.all_ready(load.collection(plural), count, watching=watches[-1]))
+            for watch in watches:
+                await watch.wait()
+            started = time.perf_counter()
+            await kube.post_all(load.bodies())
+            self._everything_is_applied()
+        return time.perf_counter() - started
+
+    def _count(self, load: Load, since: int, took: Took) -> Figures:
         """Return what was counted beside seconds, CPU and memory: writes since then, and the forwarder's calls."""
-        user = f"system:serviceaccount:{load.namespace}:{account}"
+        user = f"system:serviceaccount:{load.namespace}:{self.account}"
         written = Counter(
             (event["objectRef"]["resource"], event["objectRef"].get("name", ""))
             for event in events_of(self.servers.cluster.audit_events(since), user)
@@ -79,77 +116,40 @@ class Side(ABC):
 
 
 class Bare(Side):
-    """Everything is applied beforehand; only the writes are measured."""
+    """It begins as soon as everything is applied."""
 
     name = "bare script"
+    account = "bare"
 
     @override
-    def _measure(self, load: Load) -> Figures:
-        cluster, account = self.servers.cluster, "bare"
-        self.servers.permit(load.namespace, account)
+    @contextmanager
+    def _idle(self, load: Load) -> Iterator[int]:
+        cluster = self.servers.cluster
+        self.servers.permit(load.namespace, self.account)
         self._post_connection(load)
-        self.servers.apply(load)
         task = {
             "load": {"namespace": load.namespace, "users": load.users, "roles": load.roles},
             "url": cluster.url,
             "ca": str(cluster.facts.ca),
-            "token": cluster.service_account_token(load.namespace, account),
+            "token": cluster.service_account_token(load.namespace, self.account),
             "milvus": self.servers.way.address,
         }
         command = [sys.executable, "-m", "bench.bare"]
-        mark = cluster.audit_mark()
-        self.servers.way.clear()
-        before = Moment.now()
-        done = subprocess.run(
-            command, input=json.dumps(task), capture_output=True, text=True, check=False, cwd=ROOT
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        took = Took(**json.loads(done.stdout), foreign=Moment.now().foreign_since(before))
-        return self._counted(load, account, mark, took)
-
-
-class Watching(Side):
-    """An operator: it is idle when everything is applied at once, and done when everything is Ready."""
-
-    account: ClassVar[str]
-
-    @abstractmethod
-    def _idle(self, load: Load) -> AbstractContextManager[Process]:
-        """Have an operator at work that has reached Milvus, and end it afterwards."""
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=ROOT) as self._script:
+            self._tell(json.dumps(task))
+            if not self._script.stdout or self._script.stdout.readline().strip() != STARTED:
+                raise RuntimeError("The bare script has not started.")
+            yield self._script.pid
 
     @override
-    def _measure(self, load: Load) -> Figures:
-        with self._idle(load) as process:
-            mark, used = self.servers.cluster.audit_mark(), cpu(process.pid)
-            self.servers.way.clear()
-            before = Moment.now()
-            seconds = asyncio.run(self._apply(load))
-            foreign = Moment.now().foreign_since(before)
-            took = Took(seconds, cpu(process.pid) - used, memory(process.pid), foreign)
-        # Only now: a write is seen by a watch before the audit log has it.
-        return self._counted(load, self.account, mark, took)
+    def _everything_is_applied(self) -> None:
+        self._tell("")
 
-    async def _apply(self, load: Load) -> float:
-        """Return the seconds from the first request until the last resource is Ready."""
-        patience = _PATIENCE + _PATIENCE_EACH * load.size
-        async with (
-            self.servers.session(load) as kube,
-            asyncio.timeout(patience),
-            asyncio.TaskGroup() as group,
-        ):
-            watches = []
-            for plural, count in load.counts.items():
-                watches.append(asyncio.Event())
-                group.create_task(kube.all_ready(load.collection(plural), count, watching=watches[-1]))
-            for watch in watches:
-                await watch.wait()
-            started = time.perf_counter()
-            await kube.post_all(load.bodies())
-        return time.perf_counter() - started
+    def _tell(self, line: str) -> None:
+        print(line, file=self._script.stdin, flush=True)
 
 
-class Operator(Watching):
+class Operator(Side):
     """Ours, as the chart installs it."""
 
     name = "operator"
@@ -157,7 +157,7 @@ class Operator(Watching):
 
     @override
     @contextmanager
-    def _idle(self, load: Load) -> Iterator[Process]:
+    def _idle(self, load: Load) -> Iterator[int]:
         cluster = self.servers.cluster
         release = permit(cluster, load.namespace, load.namespace)
         kubeconfig = cluster.service_account_kubeconfig(load.namespace, release.account)
@@ -168,13 +168,13 @@ class Operator(Watching):
             self._post_connection(load)
             path = f"{load.collection('milvusconnections')}/{CONNECTION}"
             operator.process.wait_until(lambda: "server" in cluster.get(path).get("status", {}), _START)
-            yield operator.process
+            yield operator.process.pid
         finally:
             operator.stop()
             operator.log.unlink()
 
 
-class Tutorial(Watching):
+class Tutorial(Side):
     """The one of tutorial.py, as Kopf's documentation starts it."""
 
     name = "tutorial operator"
@@ -183,7 +183,7 @@ class Tutorial(Watching):
 
     @override
     @contextmanager
-    def _idle(self, load: Load) -> Iterator[Process]:
+    def _idle(self, load: Load) -> Iterator[int]:
         cluster = self.servers.cluster
         self.servers.permit(load.namespace, self.account)
         self.servers.permit_scanning(load.namespace, self.account)
@@ -199,7 +199,7 @@ class Tutorial(Watching):
             process = Process.start(command, Path(folder) / "log", env=os.environ | variables, cwd=ROOT)
             try:
                 self._wait_until_it_serves(load, process)
-                yield process
+                yield process.pid
             finally:
                 process.stop(grace=20)
 

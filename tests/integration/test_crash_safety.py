@@ -1,4 +1,7 @@
-"""Killed at any call, the operator ends where it would have ended: seen from outside, at the forwarders."""
+"""Killed at a call, the operator ends where it would have ended: seen from outside, at the forwarders.
+
+tests/controller/test_crash.py strikes at every call, without processes.
+"""
 
 import secrets
 import threading
@@ -21,8 +24,10 @@ from testbed.names import Unique
 
 CHAINS = 4
 """So many operators at a time, each with a namespace and forwarders of its own."""
-MISSES = 3
-"""How many stories must end before the k-th call: how claims are gathered into rounds differs from one to the next."""
+STRIDE = 4
+"""The operator is killed at every fourth call: with a process for each, more would take minutes."""
+MISSES = 2
+"""How many stories must end before the k-th call: how claims are gathered into turns differs from one to the next."""
 MOST = 400
 """No story makes so many calls: something would go round in circles."""
 
@@ -61,8 +66,8 @@ class Survey:
             if self.is_over:
                 return None
             assert self._next < MOST
-            self._next += 1
-            return self._next - 1
+            self._next += STRIDE
+            return self._next - STRIDE
 
     def note(self, victim: str) -> None:
         """Remember which call it was; when there was none a few times, the survey ends."""
@@ -115,7 +120,7 @@ def _compare(dump: dict[str, Any], undisturbed: dict[str, Any], when: str) -> No
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("cold", [False, True], ids=["at-work", "at-its-start"])
 @pytest.mark.parametrize("kind", ["milvus", "api"])
-def test_killed_at_any_call_the_end_is_the_same(
+def test_killed_at_a_call_the_end_is_the_same(
     control_plane: Cluster, fresh_milvus: Callable[[], MilvusServer], kind: str, cold: bool
 ) -> None:
     handmade = Handmade(fresh_milvus().facts, alone=True)
@@ -131,7 +136,7 @@ def test_killed_at_any_call_the_end_is_the_same(
     handmade.must_be_the_same()
     assert survey.is_over
     assert survey.victims
-    assert cold or len(survey.victims) >= survey.least - MISSES, (
+    assert cold or len(survey.victims) >= survey.least // STRIDE - MISSES, (
         f"{survey.least} calls in an undisturbed story"
     )
     print(f"{time.monotonic() - began:.0f} s, {len(survey.victims)} calls: {_summary(survey.victims)}")

@@ -31,13 +31,19 @@ class ControllerBed:
     """One controller, one Kubernetes, some Milvus."""
 
     def __init__(
-        self, double: Double, kube: Kubernetes | None = None, identity: str = "first", **settings: Any
+        self,
+        double: Double,
+        kube: Kubernetes | None = None,
+        identity: str = "first",
+        client: Any = None,
+        **settings: Any,
     ) -> None:
         self.double = double
         self.kube = kube or Kubernetes()
         self.watch_again()
-        cluster = Cluster(self.kube, settings.get("namespaces"))  # type: ignore[arg-type]  # the dictionary stands in for the client
-        self.lease = Lease(self.kube, LeaseName("operator", "lease"), identity)  # type: ignore[arg-type]  # as above
+        client = client or self.kube  # the dictionary stands in for the client
+        cluster = Cluster(client, settings.get("namespaces"))
+        self.lease = Lease(client, LeaseName("operator", "lease"), identity)
         self.metrics = Metrics()
         self.manager = Manager(cluster, self.lease, Settings(**settings), self.metrics)
         self.longest_block = 0.0

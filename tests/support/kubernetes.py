@@ -46,6 +46,8 @@ class KubernetesFault:
     """The request is done, and nobody hears of it."""
     times: int = 1_000_000
     retry_after: float | None = None
+    loses_cancellation: bool = False
+    """A request that is cancelled while it is delayed ends as if it had not been."""
     most_delayed: int = 0
     """How many requests it has delayed at the same time, at most."""
     _delayed: int = 0
@@ -56,6 +58,9 @@ class KubernetesFault:
         self.most_delayed = max(self.most_delayed, self._delayed)
         try:
             await asyncio.sleep(self.delay)
+        except asyncio.CancelledError:
+            if not self.loses_cancellation:
+                raise
         finally:
             self._delayed -= 1
 

@@ -13,7 +13,7 @@ from milvus_rbac.milvus.errors import InternalError
 from milvus_rbac.milvus.read import read_grant
 from milvus_rbac.milvus.snapshot import Snapshot, parse
 from milvus_rbac.milvus.stubs import milvus_pb2 as pb
-from milvus_rbac.milvus.wire import Pace
+from milvus_rbac.pace import Pace
 
 NAMES = st.one_of(st.sampled_from(["r1", "r2", "r11"]), st.text(min_size=1, max_size=300))
 ROWS = st.lists(st.tuples(st.sampled_from(["r1", "r2", "r11", "ä" * 100]), NAMES, NAMES, NAMES), max_size=30)

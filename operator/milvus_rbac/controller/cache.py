@@ -15,8 +15,6 @@ from milvus_rbac.domain.claims import Kind, SecretVersion
 
 MOST_TOMBSTONES = 10_000
 """How many objects that are gone are remembered, against events that arrive late."""
-BREATH = 50
-"""How many entries are gone through before other tasks have their turn: a few milliseconds."""
 _Key = TypeVar("_Key")
 
 Claimed = tuple[Name, str, str]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
-from milvus_rbac.controller.cache import BREATH, Cache, CacheChange
+from milvus_rbac.controller.cache import Cache, CacheChange
 from milvus_rbac.controller.entry import CONNECTION, Entry, Name
 from milvus_rbac.controller.events import EventRecorder
 from milvus_rbac.controller.metrics import Metrics, Standings
@@ -20,6 +20,7 @@ from milvus_rbac.controller.workqueue import Urgency
 from milvus_rbac.kube.client import ClusterError
 from milvus_rbac.kube.leader_election import Lease
 from milvus_rbac.kube.resources import Cluster
+from milvus_rbac.pace import Pace
 from milvus_rbac.settings import Settings
 
 LABELS_INTERVAL: Final = 30.0
@@ -116,10 +117,10 @@ class Manager:
     async def _dispatch(self) -> None:
         """Pass every change of the cache on to who has to look."""
         while True:
-            for number, change in enumerate(self.cache.take_changes(), start=1):
+            pace = Pace()
+            for change in self.cache.take_changes():
                 self._handle(change)
-                if number % BREATH == 0:
-                    await asyncio.sleep(0)
+                await pace.rest()
             await self.cache.changed.wait()
 
     def _handle(self, change: CacheChange) -> None:

@@ -16,7 +16,7 @@ from milvus_rbac import logs
 from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnectionSpec
 from milvus_rbac.controller.background import Background, Slots
 from milvus_rbac.controller.batch import Collector, item_of
-from milvus_rbac.controller.cache import BREATH, Cache
+from milvus_rbac.controller.cache import Cache
 from milvus_rbac.controller.connection import Connector, Link, look_up
 from milvus_rbac.controller.connection_status import lacking_privileges
 from milvus_rbac.controller.entry import CONNECTION, Entry, Intents
@@ -38,6 +38,7 @@ from milvus_rbac.kube.leader_election import Lease
 from milvus_rbac.kube.resources import Cluster
 from milvus_rbac.milvus.errors import MilvusRbacError
 from milvus_rbac.milvus.port import WRITE_SECONDS
+from milvus_rbac.pace import Pace
 from milvus_rbac.settings import Settings
 
 REFUSED_INTERVAL: Final = 10.0
@@ -190,6 +191,8 @@ class Reconciler:
                 await self._services.leading.wait()
                 self.queue.wake.clear()
                 await self._step()
+                if _is_cancelled():
+                    return  # gRPC loses a cancellation that comes together with the answer to a call
                 await self._sleep()
         finally:
             await self._background.close()
@@ -415,10 +418,10 @@ class Reconciler:
         await self._queue_all(claimants)
 
     async def _queue_all(self, claimants: Sequence[Entry], *, renewed: bool = False) -> None:
-        """Queue these claims, a few at a time: ten thousand at once would hold up everything else."""
-        for number, entry in enumerate(claimants):
-            if number % BREATH == 0:
-                await asyncio.sleep(0)
+        """Queue these claims. Ten thousand at once would hold up everything else."""
+        pace = Pace()
+        for entry in claimants:
+            await pace.rest()
             if entry.uid not in self._cache.entries:
                 continue  # it went meanwhile
             if renewed:
@@ -445,3 +448,9 @@ class Reconciler:
 
     def _claimants(self) -> Iterable[Entry]:
         return self._cache.claimants(self._name)
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody wants this task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -116,14 +116,15 @@ class Resync:
             self._missing[kind.plural] = missing
 
     async def _read_secrets(self, unreadable: dict[str, str]) -> None:
-        before = frozenset(self._cache.secret_names())
-        listing = await self._cluster.list_secret_metadata()
-        unreadable |= listing.unreadable
-        seen: set[Name] = set()
-        for body in listing.items:
+        before, seen = frozenset(self._cache.secret_names()), set[Name]()
+
+        def take(body: dict[str, Any]) -> None:
             name = (body["metadata"]["namespace"], body["metadata"]["name"])
             seen.add(name)
             self._cache.put_secret(name, secret_version(body))
+
+        listing = await self._cluster.list_secret_metadata(take)
+        unreadable |= listing.unreadable
         for name in before - seen:
             if name[0] not in unreadable:
                 self._cache.put_secret(name, None)

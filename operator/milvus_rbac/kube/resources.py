@@ -26,6 +26,7 @@ from milvus_rbac.kube.client import (
 )
 from milvus_rbac.kube.events import EventMemory, EventType, build_event
 from milvus_rbac.kube.patches import FINALIZER, Operations
+from milvus_rbac.pace import Pace
 
 __all__ = ["FINALIZER", "GROUP_VERSION", "Cluster", "Listing"]
 
@@ -33,8 +34,6 @@ GROUP_VERSION = "rbac.milvus.io/v1alpha1"
 PAGE = 500
 SMALL_PAGE = 50
 """Of resources that are taken one by one: a role with 1,000 grants in its status is 150 KB, and nothing else runs while a page is parsed."""
-BREATH = 10
-"""Resources that are taken before other tasks have their turn."""
 DISCOVERY_LAG = 1.0
 """Seconds by which the API server may list a kind as it was, after it began to delete the resources of that kind."""
 ATTEMPTS = 3
@@ -130,9 +129,9 @@ class Cluster:
                 return None
             raise
 
-    async def list_secret_metadata(self) -> Listing:
-        """List all Secrets within the scope by their metadata; their data is not sent."""
-        return await self._list_scope(_CORE, "secrets", METADATA_LIST)
+    async def list_secret_metadata(self, take: Take | None = None) -> Listing:
+        """List all Secrets within the scope by their metadata; their data is not sent. `take` is as in `list_all`."""
+        return await self._list_scope(_CORE, "secrets", METADATA_LIST, take)
 
     async def list_namespace_labels(self) -> dict[str, dict[str, str]]:
         """Return the labels of all namespaces within the scope, by their names; one that is gone is left out.
@@ -320,8 +319,9 @@ class Cluster:
             raise
 
     async def _list(self, path: str, accept: str, take: Take | None = None) -> list[dict[str, Any]]:
+        page = PAGE if accept == METADATA_LIST else SMALL_PAGE
         try:
-            return await self._list_pages(path, accept, PAGE if take is None else SMALL_PAGE, take)
+            return await self._list_pages(path, accept, page, take)
         except ClusterRefused as refusal:
             if refusal.status != _GONE:
                 raise
@@ -382,10 +382,10 @@ class Cluster:
 
 
 async def _pass_on(items: list[dict[str, Any]], take: Take) -> None:
-    for number, item in enumerate(items):
+    pace = Pace()
+    for item in items:
         take(item)
-        if number % BREATH == 0:
-            await asyncio.sleep(0)
+        await pace.rest()
 
 
 _CORE = "/api/v1"

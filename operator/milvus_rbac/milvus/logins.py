@@ -15,7 +15,7 @@ from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.channel import Session, each
 from milvus_rbac.milvus.errors import InternalError, MilvusRbacError, Refused, Unreachable
 from milvus_rbac.milvus.port import NO_LISTENER, Credentials, Listener, Password
-from milvus_rbac.milvus.wire import Pace
+from milvus_rbac.pace import Pace
 
 _ATTEMPTS: Final = 2
 """How often a login must be refused to count as refused."""

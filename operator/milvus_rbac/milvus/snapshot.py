@@ -30,7 +30,7 @@ from milvus_rbac.milvus.errors import InternalError, Refused
 from milvus_rbac.milvus.port import Capabilities, PasswordTexts
 from milvus_rbac.milvus.read import members_of, read_each_role, read_grant
 from milvus_rbac.milvus.stubs import milvus_pb2 as pb
-from milvus_rbac.milvus.wire import Pace
+from milvus_rbac.pace import Pace
 
 FEW_ROLES: Final = 4
 """Up to so many roles are read one by one: a whole snapshot of a big server takes longer than that."""

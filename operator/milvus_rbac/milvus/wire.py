@@ -4,13 +4,8 @@ Parsing blocks the event loop: 40 MB take more than a second. The fields of such
 into them, and then parsed one by one, or a few together, since the fields of one message make a message themselves.
 """
 
-import asyncio
-import time
 from collections.abc import Iterator
 from typing import Final
-
-_SLICE: Final = 0.004
-"""Seconds of work after which other tasks get their turn."""
 
 _CONTINUES: Final = 128
 """The bit of a byte that says that the number goes on in the next one."""
@@ -71,16 +66,3 @@ def _encoded(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
-
-
-class Pace:
-    """Keeps a long piece of work from blocking the event loop."""
-
-    def __init__(self) -> None:
-        self._since = time.perf_counter()
-
-    async def rest(self) -> None:
-        """Let other tasks run, if the work has taken a few milliseconds since it last did."""
-        if time.perf_counter() - self._since > _SLICE:
-            await asyncio.sleep(0)
-            self._since = time.perf_counter()
