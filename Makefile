@@ -48,7 +48,7 @@ lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files
 check: lint  ## While you change code, in minutes: lint and every test that needs no real server
 	$(PY) -m coverage run --source=operator/milvus_rbac/domain -m pytest tests/unit
 	$(PY) -m coverage report --show-missing --fail-under=100
-	$(PY) -m pytest -n 4 -m 'not servers' tests/properties tests/house tests/controller tests/contract
+	$(PY) -m pytest -n 3 --dist worksteal -m 'not servers' tests/properties tests/house tests/controller tests/contract
 
 contract: $(VENV)/.installed  ## The Milvus client against a real Milvus
 	$(PY) -m pytest tests/contract

@@ -5,7 +5,6 @@ integration tests show.
 """
 
 import asyncio
-import copy
 import itertools
 import re
 import uuid
@@ -13,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from milvus_rbac.kube.client import ClusterRefused, ClusterUnavailable
 
@@ -102,7 +103,7 @@ class Kubernetes:
                 "generation": 1,
                 "creationTimestamp": f"2026-01-01T00:{len(self.objects) // 60 % 60:02}:{len(self.objects) % 60:02}Z",
             }
-            known = {"metadata": metadata, **copy.deepcopy(body)}
+            known = {"metadata": metadata, **_copy(body)}
             if plural in KINDS:
                 known |= {
                     "apiVersion": "rbac.milvus.io/v1alpha1",
@@ -113,7 +114,7 @@ class Kubernetes:
             return self._store(plural, known, "ADDED")
         if "spec" in body and body["spec"] != known.get("spec"):
             known["metadata"]["generation"] += 1
-        known |= copy.deepcopy(body)
+        known |= _copy(body)
         return self._store(plural, known, "MODIFIED")
 
     def annotate(self, plural: str, namespace: str, name: str, **annotations: str) -> None:
@@ -169,7 +170,7 @@ class Kubernetes:
             await asyncio.sleep(self.latency)
         if fault is not None and fault.is_answer_lost:
             raise ClusterUnavailable(f"{method} {path}: connection reset")
-        return copy.deepcopy(answer)
+        return _copy(answer)
 
     async def close(self) -> None:
         """Keep no connections."""
@@ -217,7 +218,7 @@ class Kubernetes:
             case "PUT":
                 if body["metadata"].get("resourceVersion") != known["metadata"]["resourceVersion"]:
                     raise ClusterRefused("the object has been modified", 409)
-                known |= copy.deepcopy(body)
+                known |= _copy(body)
             case "PATCH":
                 _patch(known, body, only="status" if sub else None)
             case _:
@@ -228,7 +229,7 @@ class Kubernetes:
         name = body["metadata"].get("name") or body["metadata"]["generateName"] + uuid.uuid4().hex[:8]
         if (plural, namespace, name) in self.objects:
             raise ClusterRefused(f"{plural} {name!r} already exists", 409)
-        made = copy.deepcopy(body)
+        made = _copy(body)
         made["metadata"] |= {"uid": str(uuid.uuid4()), "namespace": namespace, "name": name}
         self.objects[plural, namespace, name] = made
         return self._store(plural, made, "ADDED")
@@ -240,13 +241,17 @@ class Kubernetes:
             del self.objects[plural, metadata["namespace"], metadata["name"]]
             event = "DELETED"
         if self.on_event is not None:
-            self.on_event(plural, event, copy.deepcopy(known))
+            self.on_event(plural, event, _copy(known))
         return known
+
+
+def _copy(body: Any) -> Any:
+    return orjson.loads(orjson.dumps(body))
 
 
 def _patch(known: Json, operations: list[Json], only: str | None) -> None:
     """Apply a JSON Patch; a failed test refuses all of it."""
-    made = copy.deepcopy(known)
+    made = _copy(known)
     for operation in operations:
         *parents, last = operation["path"].removeprefix("/").split("/")
         where: Any = made
@@ -260,7 +265,7 @@ def _patch(known: Json, operations: list[Json], only: str | None) -> None:
                 raise ClusterRefused(f"removing {operation['path']} failed", 422)
             del where[last]
         else:
-            where[last] = copy.deepcopy(operation["value"])
+            where[last] = _copy(operation["value"])
     if only is not None:
         known[only] = made[only]
     else:
