@@ -245,8 +245,9 @@ class Kubernetes:
         return known
 
 
-def _copy(body: Any) -> Any:
-    return orjson.loads(orjson.dumps(body))
+def _copy(body: Json) -> Json:
+    copied: Json = orjson.loads(orjson.dumps(body))
+    return copied
 
 
 def _patch(known: Json, operations: list[Json], only: str | None) -> None:
