@@ -156,13 +156,3 @@ def test_only_what_is_hashed_is_made_side_by_side() -> None:
     run(roles, [role_plan(f"r{number}", CreateRole(f"r{number}")) for number in range(20)])
     assert users.most_at_once == HASHING_WIDTH
     assert roles.most_at_once == 1
-
-
-def test_where_a_turn_ends_few_users_are_left_half_made() -> None:
-    milvus = Recorder()
-    plans = [user_plan(name, CreateUser(name), BindRole(name, "reader")) for name in map(str, range(100))]
-    run(milvus, plans)
-    for made in range(len(milvus.made)):
-        before = milvus.made[:made]
-        created, bound = ([one for one in before if isinstance(one, kind)] for kind in (CreateUser, BindRole))
-        assert len(created) - len(bound) <= HASHING_WIDTH
