@@ -92,7 +92,7 @@ def test_a_claim_that_is_not_true_is_named() -> None:
         return "\n".join(broken_claims(Size(users, 50, good | {OPERATOR: [figures]})))
 
     assert "as long as the bare script" in named(1000, taking(13.6))
-    assert "as long as the bare script" in named(5000, taking(11.1))
+    assert "as long as the bare script" in named(5000, taking(12.6))
     assert named(200, taking(19.0)) == ""
     assert "not faster than the tutorial" in named(200, slow)
     assert "the CPU of the bare script" in named(1000, taking(10.0, cpu=8.0))
