@@ -1,7 +1,6 @@
 """The JSON schema of a kind, as Kubernetes wants it: a structural schema."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any, cast
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -43,9 +42,8 @@ class StructuralSchema(GenerateJsonSchema):
         return False
 
 
-@cache
 def schema(kind: type[Resource]) -> Json:
-    """Return the schema of a kind; not to be changed, for it is made once: that takes as long as ten requests."""
+    """Return the schema of a kind."""
     generated = kind.model_json_schema(schema_generator=StructuralSchema)
     definitions = cast("Json", generated.pop("$defs"))
     inlined = cast("Json", _inline(generated, definitions))

@@ -6,6 +6,7 @@ A watch that was interrupted may have lost deletions, and a replica that takes o
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 from milvus_rbac.api.schema import schema
@@ -144,7 +145,13 @@ def missing_fields(kind: type[Resource], definition: Mapping[str, Any]) -> list[
     """Return the fields of a kind that its definition does not know; of what is missing whole only the uppermost."""
     served = (one for one in definition["spec"]["versions"] if one["name"] == VERSION)
     known: Mapping[str, Any] = next((one["schema"]["openAPIV3Schema"] for one in served), {})
-    return sorted(_missing(schema(kind), known, ""))
+    return sorted(_missing(_schema(kind), known, ""))
+
+
+@cache
+def _schema(kind: type[Resource]) -> Mapping[str, Any]:
+    """Return the schema of a kind, made once: that takes as long as some requests, and nothing else runs meanwhile."""
+    return schema(kind)
 
 
 def _missing(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str) -> Iterator[str]:
