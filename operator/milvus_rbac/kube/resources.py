@@ -33,7 +33,7 @@ __all__ = ["FINALIZER", "GROUP_VERSION", "Cluster", "Listing"]
 GROUP_VERSION = "rbac.milvus.io/v1alpha1"
 PAGE = 500
 SMALL_PAGE = 50
-"""Of resources that are taken one by one: a role with 1,000 grants in its status is 150 KB, and nothing else runs while a page is parsed."""
+"""Of whole resources: a role with 1,000 grants in its status is 150 KB, and nothing else runs while a page is parsed."""
 DISCOVERY_LAG = 1.0
 """Seconds by which the API server may list a kind as it was, after it began to delete the resources of that kind."""
 ATTEMPTS = 3
