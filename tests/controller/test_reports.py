@@ -57,7 +57,7 @@ async def test_a_reconciler_says_what_it_does_with_its_connection() -> None:
         bed.user("app")
         await bed.wait_ready("milvususers", "app")
         (reconciler,) = bed.manager.reconcilers.values()
-        assert reconciler.state is State.SERVING
+        await bed.wait(lambda: reconciler.state is State.SERVING, "it serves")
         await bed.double.stop()
         bed.kube.annotate("milvusconnections", HOME, "prod", **{"rbac.milvus.io/reconcile-at": "now"})
         await bed.wait(lambda: reconciler.state is State.PROBING, "it probes")
