@@ -131,4 +131,5 @@ def test_ten_thousand_users_and_half_a_million_grants_fit_in_300_mib(dress_up: D
     story.operator.kill()
     let_go(story)
     assert max(figures) < MOST_MEMORY
+    assert total == short, "no turn holds the loop up for longer"
     assert writes < ROLES, "what is as it was left is not written again"

@@ -29,8 +29,9 @@ from milvus_rbac.settings import Settings
 
 WATCHERS = "watcher for "
 """How Kopf names its watching tasks; what is watched and @ its namespace follow, or @None for all."""
-GARBAGE = 10_000
-"""After so many new objects garbage is looked for: more often costs a tenth of the CPU while much is done."""
+GARBAGE = (10_000, 10, 100)
+"""After so many new objects the young ones are searched for garbage, after ten such searches the older ones, and after a hundred
+of those all: with ten thousand users that blocks the loop for a tenth of a second, and has found nothing."""
 STARTING = 60.0
 """Seconds after which the watches must have been started."""
 
@@ -71,7 +72,7 @@ def run(**flags: Any) -> None:
         ) from None
     set_up_logs(settings.log_level, settings.log_format)
     gc.freeze()  # what the libraries have built stays, so it need not be searched for garbage
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(*GARBAGE)
     try:
         uvloop.run(_run(settings))
     except NoAccess as problem:
