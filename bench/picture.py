@@ -128,7 +128,7 @@ def _add_user(story: Story, token: str, number: int) -> None:
     role = f"role_{token}_{BEGINNING + number % (ROLES - BEGINNING)}"
     story.user(f"u{number}", f"user_{token}_{number}", role)
     if (number + 1) % MISSPELLS == 0:
-        story.role(f"w{number}", f"role_{token}_w{number}", {"privileges": ["Qwery"]})
+        story.role(f"w{number}", f"role_{token}_w{number}", {"privileges": ["Qwery"], "collections": ["*"]})
 
 
 def _refuse(_: Any) -> Any:

@@ -29,9 +29,10 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
     Reason.SECRET_TRAILING_NEWLINE: ("bad_input", BAD_PASSWORD),
     Reason.PASSWORD_TOO_SHORT: ("bad_input", BAD_PASSWORD),
     Reason.PASSWORD_TOO_LONG: ("bad_input", BAD_PASSWORD),
-    Reason.UNKNOWN_PRIVILEGE: ("roles", "an_invalid_row_holds_back_neither_valid_rows_nor_revocations"),
+    Reason.UNKNOWN_PRIVILEGE: ("roles", "an_invalid_row_holds_back_revocations_and_no_valid_row"),
     Reason.INVALID_SCOPE: ("roles", "a_privilege_in_a_place_where_it_means_something_else_is_refused"),
     Reason.INVALID_NAME: ("users", "a_name_that_this_server_does_not_take_is_said"),
+    Reason.INVALID_SPEC: ("mistakes", "a_stored_role_without_grants_keeps_what_it_has"),
     Reason.RESERVED_NAME: ("roles", "a_built_in_role_can_not_be_claimed"),
     Reason.CONFLICT: (
         "ownership",

@@ -93,7 +93,7 @@ def test_argo_cd_shows_how_resources_are_from_the_first_moment_to_ready(stage: S
 
 def test_argo_cd_shows_what_is_wrong_and_what_is_meant_to_stand_still(story: Story, argo: ArgoCD) -> None:
     role = story.unique("role")
-    story.role("reader", role, {"privileges": ["Serch"]})
+    story.role("reader", role, {"privileges": ["Serch"], "collections": ["*"]})
     wrong = story.wait_reason("MilvusRole", "reader", "UnknownPrivilege")
     assert "Serch" in wrong["message"]
     assert shown(argo, story, "MilvusRole", "reader") == Health("Degraded", wrong["message"])

@@ -16,7 +16,7 @@ from testbed.milvus_forwarder import MilvusForwarder
 from testbed.processes import free_port, release_port
 
 SHORT = "abcde"
-QUERY = {"privileges": ["Query"]}
+QUERY = {"privileges": ["Query"], "collections": ["*"]}
 
 
 @pytest.fixture
@@ -151,8 +151,12 @@ class BadRow(NamedTuple):
 
 
 BAD_ROWS = {
-    "typo": BadRow({"privileges": ["Serch"]}, "UnknownPrivilege", ("Serch", "write Search")),
-    "prefix": BadRow({"privileges": ["PrivilegeInsert"]}, "UnknownPrivilege", ("write Insert",)),
+    "typo": BadRow(
+        {"privileges": ["Serch"], "collections": ["*"]}, "UnknownPrivilege", ("Serch", "write Search")
+    ),
+    "prefix": BadRow(
+        {"privileges": ["PrivilegeInsert"], "collections": ["*"]}, "UnknownPrivilege", ("write Insert",)
+    ),
     "case": BadRow({"privileges": ["createindex"]}, "UnknownPrivilege", ("write CreateIndex",)),
     "nonsense": BadRow({"privileges": ["Xyzzy"]}, "UnknownPrivilege", ("no privilege Xyzzy", "docs/")),
     "cluster": BadRow(
@@ -171,9 +175,20 @@ BAD_ROWS = {
         "InvalidScope",
         ("DescribeCollection", "whole database"),
     ),
+    "no-collections": BadRow(
+        {"privileges": ["Search"]},
+        "InvalidScope",
+        ("Search acts on collections", 'write ["*"] for all of them'),
+    ),
     "all": BadRow({"privileges": ["All"]}, "InvalidScope", ("All gives everything",)),
-    "group": BadRow({"privileges": ["CollectionReadOnly"]}, "UnsupportedByServer", ("Milvus 2.4.18",)),
-    "too-new": BadRow({"privileges": ["GetImportProgress"]}, "UnsupportedByServer", ("Milvus 2.6",)),
+    "group": BadRow(
+        {"privileges": ["CollectionReadOnly"], "collections": ["*"]},
+        "UnsupportedByServer",
+        ("Milvus 2.4.18",),
+    ),
+    "too-new": BadRow(
+        {"privileges": ["GetImportProgress"], "collections": ["*"]}, "UnsupportedByServer", ("Milvus 2.6",)
+    ),
 }
 
 
@@ -190,19 +205,44 @@ def test_a_row_that_can_not_be_granted_is_named_and_the_others_are_granted(
     neighbour.must_be_served()
 
     for name in BAD_ROWS:
-        story.patch("MilvusRole", name, {"spec": {"grants": [QUERY, {"privileges": ["Search"]}]}})
+        story.patch(
+            "MilvusRole",
+            name,
+            {"spec": {"grants": [QUERY, {"privileges": ["Search"], "collections": ["*"]}]}},
+        )
     for name in BAD_ROWS:
         body = story.wait_ready("MilvusRole", name)
         assert _privileges(admin, body["spec"]["roleName"]) == {"Query", "Search"}
 
 
-def test_a_row_that_becomes_wrong_holds_no_revocation_back(story: Story, admin: MilvusAdmin) -> None:
+def test_a_row_that_becomes_wrong_takes_nothing_away_until_it_is_mended(
+    story: Story, admin: MilvusAdmin
+) -> None:
     name = story.unique("r")
-    story.role("app", name, {"privileges": ["Query", "Insert"]})
+    story.role("app", name, {"privileges": ["Query", "Insert"], "collections": ["*"]})
     story.wait_ready("MilvusRole", "app")
-    story.role("app", name, {"privileges": ["Query", "Serch"]})
-    story.wait_reason("MilvusRole", "app", "UnknownPrivilege")
-    assert _privileges(admin, name) == {"Query"}
+    story.role("app", name, {"privileges": ["Query", "Serch"], "collections": ["*"]})
+    condition = story.wait_reason("MilvusRole", "app", "UnknownPrivilege")
+    _must_say(condition, "write Search", "Until that is mended, the role keeps", "Insert on default")
+    assert _privileges(admin, name) == {"Query", "Insert"}
+    story.role("app", name, {"privileges": ["Query", "Search"], "collections": ["*"]})
+    story.wait_ready("MilvusRole", "app")
+    assert _privileges(admin, name) == {"Query", "Search"}
+
+
+def test_a_role_that_is_not_there_takes_none_from_its_user(story: Story, admin: MilvusAdmin) -> None:
+    name, mover, late = story.unique("u"), story.unique("r"), story.unique("r")
+    story.password("app", fresh_password())
+    story.role("mover", mover, QUERY)
+    story.user("app", name, mover)
+    story.wait_ready("MilvusUser", "app")
+    story.user("app", name, late)
+    condition = story.wait_reason("MilvusUser", "app", "WaitingForRole")
+    _must_say(condition, "Until that is mended, the user keeps", mover)
+    assert _roles_of(admin, name) == {mover}
+    story.role("late", late, QUERY)
+    story.wait_ready("MilvusUser", "app")
+    assert _roles_of(admin, name) == {late}
 
 
 # --- roles that are not there
@@ -530,7 +570,7 @@ def test_a_connection_of_another_namespace_is_not_permitted(story: Story, admin:
 
 
 def test_without_a_reference_and_a_default_there_is_no_connection(story: Story) -> None:
-    story.apply("MilvusRole", "app", {"roleName": story.unique("r")})
+    story.apply("MilvusRole", "app", {"roleName": story.unique("r"), "grants": []})
     condition = story.wait_reason("MilvusRole", "app", "NoDefaultConnection")
     _must_say(condition, "spec.connectionRef", "MilvusConnection")
 
@@ -556,6 +596,10 @@ def test_the_admin_secret_is_rotated_by_hand_in_the_right_order(
 
 def _privileges(admin: MilvusAdmin, role: str) -> set[str]:
     return {privilege for _, _, _, privilege in admin.grants(role)}
+
+
+def _roles_of(admin: MilvusAdmin, user: str) -> set[str]:
+    return {role for role, members in admin.dump()["members"].items() if user in members} - {"public"}
 
 
 def _port(admin: MilvusAdmin) -> int:

@@ -507,7 +507,7 @@ def test_a_connection_of_another_namespace_is_not_permitted(story: Story, admin:
 
 
 def test_without_a_connection_ref_and_without_a_default_nothing_is_done(story: Story) -> None:
-    spec = {"roleName": story.unique("role")}
+    spec = {"roleName": story.unique("role"), "grants": []}
     story.apply("MilvusRole", "reader", spec)
     condition = story.wait_reason("MilvusRole", "reader", "NoDefaultConnection")
     assert "spec.connectionRef" in condition["message"]
@@ -521,7 +521,7 @@ def test_the_default_connection_serves_who_names_none(stage: Story, admin: Milvu
     stage.connection()
     stage.start_operator(default_connection=f"{stage.namespace}/{CONNECTION}")
     stage.password("app", PASSWORD)
-    stage.apply("MilvusRole", "reader", {"roleName": role})
+    stage.apply("MilvusRole", "reader", {"roleName": role, "grants": []})
     stage.apply(
         "MilvusUser", "app", {"userName": user, "passwordSecretRef": {"name": "app"}, "roles": [role]}
     )
@@ -687,7 +687,7 @@ def test_two_connections_serve_two_servers_side_by_side(
 def test_a_database_made_later_is_granted_on_beforehand(story: Story, admin: MilvusAdmin) -> None:
     """Milvus 2.3 grants on databases that are not there; the row holds nothing else back."""
     role, database = story.unique("role"), story.unique("db")
-    story.role("reader", role, {"privileges": ["Search"], "database": database}, SEARCH)
+    story.role("reader", role, {"privileges": ["Search"], "database": database, "collections": ["*"]}, SEARCH)
     story.wait_ready("MilvusRole", "reader")
     admin.rpc("CreateDatabase", milvus_pb2.CreateDatabaseRequest(db_name=database))
     assert ("Collection", "*", database, "Search") in admin.grants(role)

@@ -26,7 +26,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.plural
 SPECS: dict[str, Json] = {
     "milvusconnections": {"uri": "http://milvus:19530", "credentialsSecretRef": {"name": "admin"}},
     "milvususers": {"userName": "app", "passwordSecretRef": {"name": "app"}},
-    "milvusroles": {"roleName": "reader"},
+    "milvusroles": {"roleName": "reader", "grants": []},
     "milvusprivilegegroups": {"groupName": "finders", "privileges": ["Search"]},
 }
 READY: Json = {
@@ -115,7 +115,10 @@ class TestDefaults:
         assert parsed == kind.model_validate({"spec": SPECS[kind.plural]})
 
     def test_rows_of_grants_are_stored_as_they_were_written(self, create: Create) -> None:
-        grants = [{"privileges": ["Search"]}, {"privileges": ["Query"], "collections": ["orders"]}]
+        grants = [
+            {"privileges": ["Search"], "collections": ["*"]},
+            {"privileges": ["Query"], "collections": ["orders"]},
+        ]
         assert create("milvusroles", grants=grants)["spec"]["grants"] == grants
 
     def test_the_key_of_a_password_has_a_default(self, create: Create) -> None:
@@ -257,6 +260,11 @@ class TestRefusals:
             ({"roleName": "reader\n"}, "spec.roleName"),
             ({"grants": [{"database": "sales"}]}, "spec.grants[0].privileges: Required"),
             ({"grants": [{"privileges": []}]}, "spec.grants[0].privileges"),
+            ({"grants": None}, "spec.grants: Required"),
+            (
+                {"grants": [{"privileges": ["Search"], "collections": ["*", "orders"]}]},
+                "* stands for all collections: write it alone",
+            ),
             ({"grants": [{"privileges": ["Search"], "collections": []}]}, "spec.grants[0].collections"),
         ],
     )
@@ -308,7 +316,7 @@ class TestKubectl:
         [
             ("muser", "A user of a Milvus"),
             ("muser.spec.userName", "Name of the user in Milvus: a letter"),
-            ("mrole.spec.grants.collections", "The collections; without it"),
+            ("mrole.spec.grants.collections", "The collections, by name; `*` alone"),
             ("mconn.spec.tls.serverName", "The name in the server's certificate"),
         ],
     )

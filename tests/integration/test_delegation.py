@@ -67,9 +67,14 @@ def test_a_team_has_what_is_delegated_and_loses_what_is_not_any_more(
     tenants = hosts(story)
     tenants.delegate(ENTRY)
     team, platform, ref = tenants.team_a, tenants.platform, tenants.connection
-    platform.role("shared", "shared", {"privileges": ["Query"], "database": "a"})
+    platform.role("shared", "shared", {"privileges": ["Query"], "database": "a", "collections": ["*"]})
     team.password("app", PASSWORD)
-    team.role("reader", "a_reader", {"privileges": ["Search", "Insert"], "database": "a"}, **ref)
+    team.role(
+        "reader",
+        "a_reader",
+        {"privileges": ["Search", "Insert"], "database": "a", "collections": ["*"]},
+        **ref,
+    )
     team.user("app", "a_app", "a_reader", "shared", **ref)
     team.wait_ready("MilvusRole", "reader")
     team.wait_ready("MilvusUser", "app")
@@ -117,10 +122,10 @@ def test_a_team_has_what_is_delegated_and_loses_what_is_not_any_more(
 def attempts(dress: str, ref: dict[str, Any]) -> dict[tuple[str, str], tuple[dict[str, Any], str]]:
     """What a team might try: resource to its spec and the reason with which it fails."""
     grants: dict[str, dict[str, Any]] = {
-        "other-privilege": {"privileges": ["Query"], "database": "a"},
-        "other-database": {"privileges": ["Search"], "database": "b"},
-        "default-database": {"privileges": ["Search"]},
-        "all-databases": {"privileges": ["Search"], "database": "*"},
+        "other-privilege": {"privileges": ["Query"], "database": "a", "collections": ["*"]},
+        "other-database": {"privileges": ["Search"], "database": "b", "collections": ["*"]},
+        "default-database": {"privileges": ["Search"], "collections": ["*"]},
+        "all-databases": {"privileges": ["Search"], "database": "*", "collections": ["*"]},
         "other-collection": {"privileges": ["Search"], "database": "b", "collections": ["orders"]},
         "cluster": {"privileges": ["ListDatabases"]},
         "everything": {"privileges": ["*"], "database": "a"},
@@ -130,10 +135,10 @@ def attempts(dress: str, ref: dict[str, Any]) -> dict[tuple[str, str], tuple[dic
         "backup": {"privileges": ["BackupRBAC"]},
         "admin-group": {"privileges": ["ClusterAdmin"]},
         "legacy-admin": {"privileges": ["Admin"], "database": "a"},
-        "group-of-others": {"privileges": ["finders"], "database": "a"},
+        "group-of-others": {"privileges": ["finders"], "database": "a", "collections": ["*"]},
         "group-with-power": {"privileges": ["powers"], "database": "*"},
         "made-up": {"privileges": ["Dream"], "database": "a"},
-        "lower-case": {"privileges": ["query"], "database": "a"},
+        "lower-case": {"privileges": ["query"], "database": "a", "collections": ["*"]},
     }
     # Delegated by name, and no server has it.
     unknown = {"made-up": "UnknownPrivilege"}
@@ -243,7 +248,7 @@ def test_a_team_may_take_over_what_exists_if_that_is_delegated(invite: Invite) -
     team, ref = tenants.team_a, tenants.connection
     double.ask(by_hand)
     team.password("app", PASSWORD)
-    team.role("taken", "a_taken", {"privileges": ["Search"], "database": "a"}, **ref)
+    team.role("taken", "a_taken", {"privileges": ["Search"], "database": "a", "collections": ["*"]}, **ref)
     team.wait_reason("MilvusRole", "taken", "Conflict")
     team.patch("MilvusRole", "taken", {"spec": {"adoption": "Always"}})
     team.wait_ready("MilvusRole", "taken")
@@ -293,7 +298,12 @@ def test_labels_of_a_namespace_let_it_in_and_out(invite: Invite) -> None:
     team = tenants.team_b
     path = f"/api/v1/namespaces/{team.namespace}"
     team.cluster.patch(path, {"metadata": {"labels": {"milvus": "yes"}}})
-    team.role("reader", "a_reader", {"privileges": ["Search"], "database": "a"}, **tenants.connection)
+    team.role(
+        "reader",
+        "a_reader",
+        {"privileges": ["Search"], "database": "a", "collections": ["*"]},
+        **tenants.connection,
+    )
     team.wait_ready("MilvusRole", "reader", timeout=60)
     tenants.platform.operator.kill()
     tenants.start_operator()
@@ -310,11 +320,11 @@ def test_an_heir_takes_over_without_a_drop(invite: Invite) -> None:
     tenants, double = invite("3.0")
     team, ref = tenants.team_a, tenants.connection
     team.password("app", PASSWORD)
-    team.role("first", "a_reader", {"privileges": ["Search"], "database": "a"}, **ref)
+    team.role("first", "a_reader", {"privileges": ["Search"], "database": "a", "collections": ["*"]}, **ref)
     team.user("app", "a_app", "a_reader", **ref)
     team.wait_ready("MilvusUser", "app")
     team.wait_until_older("MilvusRole", "first")
-    team.role("second", "a_reader", {"privileges": ["Insert"], "database": "a"}, **ref)
+    team.role("second", "a_reader", {"privileges": ["Insert"], "database": "a", "collections": ["*"]}, **ref)
     team.wait_reason("MilvusRole", "second", "Conflict")
     team.delete("MilvusRole", "first")
     team.wait_gone("MilvusRole", "first")
@@ -333,7 +343,12 @@ def test_grants_that_waited_for_a_role_of_that_name_are_not_inherited(invite: In
     tenants, double = invite(dress)
     team = tenants.team_a
     double.ask(lambda one: one.core.store.give("a_new", Kept("Collection", "b", "*", "Query"), "root"))
-    team.role("new", "a_new", {"privileges": ["Search"], "database": "a"}, **tenants.connection)
+    team.role(
+        "new",
+        "a_new",
+        {"privileges": ["Search"], "database": "a", "collections": ["*"]},
+        **tenants.connection,
+    )
     team.wait(
         lambda: held(double, "a_new") == {SEARCH}, "only what is delegated", see=lambda: held(double, "a_new")
     )

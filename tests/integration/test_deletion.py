@@ -298,7 +298,7 @@ def test_an_invalid_resource_that_was_ready_once_still_drops_what_it_created(
     story: Story, admin: MilvusAdmin
 ) -> None:
     _, role = make_user(story)
-    story.role("reader", role, {"privileges": ["Serch"]})
+    story.role("reader", role, {"privileges": ["Serch"], "collections": ["*"]})
     story.wait_reason("MilvusRole", "reader", "UnknownPrivilege")
     delete(story, "role")
     story.wait_gone(*THINGS["role"])

@@ -48,7 +48,7 @@ def test_users_roles_and_passwords_are_the_same_on_every_version(set_out: SetOut
     story.role(
         "reader",
         "reader",
-        {"privileges": ["Search", "Load"], "database": "sales"},
+        {"privileges": ["Search", "Load"], "database": "sales", "collections": ["*"]},
         {"privileges": ["ListDatabases"]},
     )
     story.user("app", "app", "reader")
@@ -62,7 +62,7 @@ def test_users_roles_and_passwords_are_the_same_on_every_version(set_out: SetOut
 
     story.password("app", NEW)
     story.wait(lambda: lets_in(server, "app", NEW), "the new password in force")
-    story.role("reader", "reader", {"privileges": ["Search"], "database": "sales"})
+    story.role("reader", "reader", {"privileges": ["Search"], "database": "sales", "collections": ["*"]})
     story.wait(lambda: held(server, "reader") == {("Collection", "Search", "sales", "*")}, "the rest revoked")
 
     story.restart_operator()
@@ -107,7 +107,7 @@ def test_what_leaves_a_group_is_taken_from_the_users_of_its_roles(dress_up: Dres
         "reader",
         "reader",
         {"privileges": ["finders"], "database": "sales", "collections": ["orders"]},
-        {"privileges": ["CollectionReadOnly"], "database": "lab"},
+        {"privileges": ["CollectionReadOnly"], "database": "lab", "collections": ["*"]},
         {"privileges": ["ClusterReadOnly"]},
     )
     story.group("finders", "finders", "Search", "Query")
@@ -146,7 +146,7 @@ def test_what_leaves_a_group_is_taken_from_the_users_of_its_roles(dress_up: Dres
 
 def test_what_is_left_with_users_of_a_group_is_remembered_through_a_pause(dress_up: DressUp) -> None:
     story, double = dress_up("3.0")
-    story.role("reader", "reader", {"privileges": ["finders"]})
+    story.role("reader", "reader", {"privileges": ["finders"], "collections": ["*"]})
     story.group("finders", "finders", "Search", "Query")
     story.wait_ready("MilvusRole", "reader")
     # The group shrinks, and the operator ends before the proxies are told.
@@ -172,7 +172,7 @@ def test_what_is_left_with_users_of_a_group_is_remembered_through_a_pause(dress_
 def test_a_group_in_use_is_neither_dropped_nor_moved_to_another_level(dress_up: DressUp, dress: str) -> None:
     story, double = dress_up(dress)
     story.group("finders", "finders", "Search")
-    story.role("reader", "reader", {"privileges": ["finders"]})
+    story.role("reader", "reader", {"privileges": ["finders"], "collections": ["*"]})
     story.wait_ready("MilvusRole", "reader")
     story.group("finders", "finders", "CreateDatabase")
     refused = story.wait_reason("MilvusPrivilegeGroup", "finders", "InUse")
@@ -192,14 +192,14 @@ def test_grants_that_outlive_their_database_hold_no_role_back_from_its_end(
 ) -> None:
     story, double = dress_up(dress)
     on_orders = {"privileges": ["Search"], "database": "sales", "collections": ["orders"]}
-    story.role("reader", "reader", on_orders, {"privileges": ["Insert"]})
+    story.role("reader", "reader", on_orders, {"privileges": ["Insert"], "collections": ["*"]})
     refused = story.wait_reason("MilvusRole", "reader", "InvalidScope")
     assert "database sales" in refused["message"]
     double.ask(lambda one: one.core.store.databases.update(sales={}))
     story.reconcile("MilvusRole", "reader")
     story.wait_ready("MilvusRole", "reader")
     double.ask(lambda one: one.core.store.databases.pop("sales"))
-    story.role("reader", "reader", {"privileges": ["Insert"]})
+    story.role("reader", "reader", {"privileges": ["Insert"], "collections": ["*"]})
     refused = story.wait_reason("MilvusRole", "reader", "InvalidScope")
     assert "create it" in refused["message"]
     story.delete("MilvusRole", "reader")
@@ -229,7 +229,12 @@ def test_a_group_whose_database_is_gone_shrinks_and_goes(dress_up: DressUp, dres
 def test_a_role_waits_for_the_group_of_a_resource_that_can_not_be_made(dress_up: DressUp) -> None:
     story, double = dress_up("3.0")
     story.group("finders", "finders", "Search", suspend=True)
-    story.role("reader", "reader", {"privileges": ["finders"]}, {"privileges": ["Insert"]})
+    story.role(
+        "reader",
+        "reader",
+        {"privileges": ["finders"], "collections": ["*"]},
+        {"privileges": ["Insert"], "collections": ["*"]},
+    )
     waiting = story.wait_reason("MilvusRole", "reader", "WaitingForPrivilegeGroup")
     assert "finders" in waiting["message"]
     assert held(double, "reader") == {("Collection", "Insert", "default", "*")}
@@ -454,7 +459,7 @@ def test_what_is_known_to_be_wrong_with_a_version_is_a_warning(
 
 def test_a_server_older_than_all_that_is_known_is_refused(dress_up: DressUp) -> None:
     story, double = dress_up("2.2")
-    story.role("reader", "reader", {"privileges": ["Search"]})
+    story.role("reader", "reader", {"privileges": ["Search"], "collections": ["*"]})
     refused = story.wait_reason("MilvusConnection", "prod", "UnsupportedByServer")
     assert "v2.2.16" in refused["message"]
     assert "2.3" in refused["message"]
@@ -526,7 +531,9 @@ def test_an_alias_in_a_grant_means_the_collection_for_which_it_stands(dress_up: 
 def test_descriptions_are_kept_where_there_are_any(dress_up: DressUp, dress: str) -> None:
     story, double = dress_up(dress)
     story.password("app", OLD)
-    story.role("reader", "reader", {"privileges": ["Search"]}, description="who may look")
+    story.role(
+        "reader", "reader", {"privileges": ["Search"], "collections": ["*"]}, description="who may look"
+    )
     story.user("app", "app", "reader", description="nightly reports")
 
     def said() -> tuple[str, str]:

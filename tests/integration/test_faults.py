@@ -38,7 +38,7 @@ class App:
     def apply(self) -> None:
         """Create or change everything."""
         self._story.password(self.name, self.password)
-        rows = [{"privileges": self.privileges}] if self.privileges else []
+        rows = [{"privileges": self.privileges, "collections": ["*"]}] if self.privileges else []
         self._story.role(self.name, self.role, *rows)
         self._story.user(self.name, self.user, *([self.role] if self.held else []))
 
@@ -561,7 +561,7 @@ def test_a_deleted_crd_leaves_milvus_alone_and_the_other_kinds_served(
     wide.cluster.kubectl("delete", "crd", "milvususers.rbac.milvus.io", "--timeout=60s")
     assert admin.dump(unique.token) == before
     assert admin.login_works(wide_app.user, wide_app.password)
-    wide.role("app", wide_app.role, {"privileges": ["Search"]})
+    wide.role("app", wide_app.role, {"privileges": ["Search"], "collections": ["*"]})
     wide.wait_ready("MilvusRole", "app")
     wide_app.privileges = ["Search"]
     assert wide_app.is_true()

@@ -145,7 +145,11 @@ def test_a_connection_of_the_chart_is_there_at_once_is_the_default_and_survives_
     installation.reader.does(
         f"{install} --set connection.create=true --set-json connection.spec='{connection}'"
     )
-    role = {"apiVersion": "rbac.milvus.io/v1alpha1", "kind": "MilvusRole", "spec": {"roleName": "of_default"}}
+    role = {
+        "apiVersion": "rbac.milvus.io/v1alpha1",
+        "kind": "MilvusRole",
+        "spec": {"roleName": "of_default", "grants": []},
+    }
     installation.cluster.kubectl(
         "create", "--filename=-", stdin=json.dumps({**role, "metadata": {"name": "r", "namespace": SYSTEM}})
     )

@@ -12,7 +12,7 @@ from testbed.milvus_admin import MilvusAdmin
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 PASSWORD = "correct-horse-1"  # noqa: S105 - a test's
-SEARCH = {"privileges": ["Search"]}
+SEARCH = {"privileges": ["Search"], "collections": ["*"]}
 
 
 @pytest.fixture

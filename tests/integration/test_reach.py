@@ -15,7 +15,7 @@ from testbed.milvus_admin import MilvusAdmin
 from testbed.milvus_forwarder import MilvusForwarder
 from testbed.names import Unique
 
-QUERY = {"privileges": ["Query"]}
+QUERY = {"privileges": ["Query"], "collections": ["*"]}
 PASSWORD = "Secret-1"  # noqa: S105 - a test's
 KINDS = ("milvusconnections", "milvususers", "milvusroles")
 
@@ -39,7 +39,7 @@ def test_a_ready_connection_of_another_namespace_is_never_used(
     wide.password("app", PASSWORD)
     wide.role("named", unique("named"), QUERY, **elsewhere)
     wide.user("named", unique("named"), "admin", passwordSecretRef={"name": "app"}, **elsewhere)
-    wide.apply("MilvusRole", "default", {"roleName": unique("default")})
+    wide.apply("MilvusRole", "default", {"roleName": unique("default"), "grants": []})
     for kind, name in (("MilvusRole", "named"), ("MilvusUser", "named"), ("MilvusRole", "default")):
         condition = wide.wait_reason(kind, name, "NotPermitted")
         _must_name_nothing_of(wide, condition)

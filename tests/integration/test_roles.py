@@ -20,7 +20,7 @@ def test_every_scope_is_granted_where_milvus_keeps_it(story: Story, admin: Milvu
         "reader",
         role,
         {"privileges": ["Search", "Query"], "database": database, "collections": ["orders", "customers"]},
-        {"privileges": ["Insert"]},
+        {"privileges": ["Insert"], "collections": ["*"]},
         {"privileges": ["CreateCollection"], "database": database},
         {"privileges": ["CreateDatabase"]},
         {"privileges": ["SelectUser"]},
@@ -111,17 +111,15 @@ def test_give_comes_before_take_when_a_users_role_is_swapped(story: Story, admin
     assert seen == [{first, second}, {second}]
 
 
-def test_an_invalid_row_holds_back_neither_valid_rows_nor_revocations(
-    story: Story, admin: MilvusAdmin
-) -> None:
+def test_an_invalid_row_holds_back_revocations_and_no_valid_row(story: Story, admin: MilvusAdmin) -> None:
     role = story.unique("role")
     story.role("reader", role, SEARCH)
     story.wait_ready("MilvusRole", "reader")
-    story.role("reader", role, {"privileges": ["Serch"]}, QUERY)
+    story.role("reader", role, {"privileges": ["Serch"], "collections": ["*"]}, QUERY)
     condition = story.wait_reason("MilvusRole", "reader", "UnknownPrivilege")
     assert "spec.grants[0]" in condition["message"]
     assert "write Search" in condition["message"]
-    assert admin.grants(role) == {STORED_QUERY}
+    assert admin.grants(role) == {STORED_QUERY, STORED_SEARCH}
 
 
 @pytest.mark.parametrize("name", ["PrivilegeSearch", "search"])
@@ -129,7 +127,7 @@ def test_another_spelling_of_a_privilege_is_answered_with_the_right_one(
     story: Story, admin: MilvusAdmin, name: str
 ) -> None:
     role = story.unique("role")
-    story.role("reader", role, {"privileges": [name]})
+    story.role("reader", role, {"privileges": [name], "collections": ["*"]})
     condition = story.wait_reason("MilvusRole", "reader", "UnknownPrivilege")
     assert "write Search" in condition["message"]
     assert admin.grants(role) == set()
@@ -228,7 +226,7 @@ def test_a_grant_survives_in_a_database_that_was_dropped_and_is_still_taken(
 ) -> None:
     role, database = story.unique("role"), story.unique("db")
     admin.create_database(database)
-    story.role("reader", role, {"privileges": ["Search"], "database": database}, SEARCH)
+    story.role("reader", role, {"privileges": ["Search"], "database": database, "collections": ["*"]}, SEARCH)
     story.wait_ready("MilvusRole", "reader")
     admin.drop_database(database)
     story.delete("MilvusRole", "reader")

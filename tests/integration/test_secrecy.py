@@ -84,7 +84,7 @@ def _live(stage: Story, passwords: Passwords, server: MilvusServer, way: MilvusF
 
 def _rotate(stage: Story, passwords: Passwords, admin: MilvusAdmin) -> None:
     name, role = stage.unique("u"), stage.unique("r")
-    stage.role("app", role, {"privileges": ["Query"]})
+    stage.role("app", role, {"privileges": ["Query"], "collections": ["*"]})
     stage.password("app", passwords())
     stage.user("app", name, role)
     stage.wait_ready("MilvusUser", "app")

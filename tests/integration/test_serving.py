@@ -12,7 +12,7 @@ from testbed.milvus import MilvusServer
 from testbed.milvus_admin import MilvusAdmin
 from testbed.milvus_forwarder import MilvusForwarder
 
-SEARCH = {"privileges": ["Search"]}
+SEARCH = {"privileges": ["Search"], "collections": ["*"]}
 
 
 def value(story: Story, metric: str, **labels: str) -> float | None:
@@ -98,7 +98,7 @@ def test_each_change_in_milvus_is_a_line_that_says_who_asked_what_and_what_came_
     stage.connection()
     stage.start_operator(log_level="ERROR")  # these lines are written all the same
     role = stage.unique("role")
-    stage.role("reader", role, SEARCH, {"privileges": ["Qwery"]})
+    stage.role("reader", role, SEARCH, {"privileges": ["Qwery"], "collections": ["*"]})
     stage.wait_reason("MilvusRole", "reader", "UnknownPrivilege")
     stage.role("reader", role, SEARCH)
     stage.wait_ready("MilvusRole", "reader")

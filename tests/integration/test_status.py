@@ -6,7 +6,7 @@ from support.story import CONNECTION, Story
 from testbed.milvus_admin import MilvusAdmin
 
 SEARCH = {"privileges": ["Search"], "collections": ["orders"]}
-WRONG = {"privileges": ["Serch"]}
+WRONG = {"privileges": ["Serch"], "collections": ["*"]}
 PASSWORD = "Secret-1"  # noqa: S105 - a test's
 LONG_AGO = "2020-01-01T00:00:00Z"
 
@@ -223,7 +223,7 @@ def test_the_first_ready_is_no_event(story: Story) -> None:
 
 def test_a_change_that_was_asked_for_is_no_event(story: Story) -> None:
     role = make_role(story)
-    story.role("reader", role, {"privileges": ["Query"]})
+    story.role("reader", role, {"privileges": ["Query"], "collections": ["*"]})
     story.wait_ready("MilvusRole", "reader")
     story.role("later", story.unique("role"))
     story.wait_ready("MilvusRole", "later")

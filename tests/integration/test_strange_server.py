@@ -36,7 +36,7 @@ def test_an_answer_that_nobody_expected_is_shown_and_stops_nobody_else(story: St
     assert "the cellar is flooded" in said["message"]
 
     role = story.unique("role")
-    story.role("reader", role, {"privileges": ["Search"]})
+    story.role("reader", role, {"privileges": ["Search"], "collections": ["*"]})
     story.wait_ready("MilvusRole", "reader")
 
     story.delete("MilvusConnection", "strange")

@@ -91,7 +91,10 @@ def _apply_all(story: Story) -> None:
     def apply(work: tuple[str, int]) -> None:
         kind, number = work
         if kind == "role":
-            rows = ({"privileges": ["Query", "Search"]}, {"privileges": ["Insert"], "collections": ["c"]})
+            rows = (
+                {"privileges": ["Query", "Search"], "collections": ["*"]},
+                {"privileges": ["Insert"], "collections": ["c"]},
+            )
             story.role(f"r{number}", _name(story, "r", number), *rows)
         else:
             story.user(f"u{number}", _name(story, "u", number), _name(story, "r", number % ROLES))

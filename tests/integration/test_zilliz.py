@@ -30,8 +30,8 @@ def test_users_have_what_the_cloud_gives_and_are_told_what_it_does_not(dress_up:
     story.role(
         "reader",
         "reader",
-        {"privileges": ["CollectionReadOnly"], "database": "default"},
-        {"privileges": ["Search"]},
+        {"privileges": ["CollectionReadOnly"], "database": "default", "collections": ["*"]},
+        {"privileges": ["Search"], "collections": ["*"]},
     )
     story.user("app", "app", "reader", "db_ro")
     story.user("admin", "db_admin", passwordSecretRef={"name": "app"})
@@ -52,7 +52,11 @@ def test_users_have_what_the_cloud_gives_and_are_told_what_it_does_not(dress_up:
     assert double.ask(lambda one: one.core.store.users["app"].roles) == {"reader", "db_ro"}
     story.password("app", BETTER)
     story.wait(lambda: lets_in(double, "app", BETTER), "the new password in force")
-    story.patch("MilvusRole", "reader", {"spec": {"grants": [{"privileges": ["CollectionReadOnly"]}]}})
+    story.patch(
+        "MilvusRole",
+        "reader",
+        {"spec": {"grants": [{"privileges": ["CollectionReadOnly"], "collections": ["*"]}]}},
+    )
     story.wait_ready("MilvusRole", "reader")
     assert "DeleteCredential" not in story.written
     for kind, name in (("MilvusUser", "app"), ("MilvusRole", "reader"), ("MilvusPrivilegeGroup", "finders")):

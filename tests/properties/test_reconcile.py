@@ -1,12 +1,13 @@
 """What a reconciler promises whatever it finds: it gets there, it stays there, and nothing foreign is lost on the way."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_rbac.domain.changes import Change, DropRole, DropUser, Phase, phase, takes
-from milvus_rbac.domain.claims import Adoption, Kind, Origin, WantedUser
+from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.domain.desired import DesiredRole, lower
 from milvus_rbac.domain.privileges import companions
@@ -93,6 +94,26 @@ def test_what_was_created_is_known_as_ours_whenever_the_operator_dies(
     now = world.milvus.users.keys() | world.milvus.roles.keys()
     owned = {one.object_name for one in world.claims.values() if one.is_ours}
     assert now - before <= owned
+
+
+@given(permitted_situations())
+def test_a_mistake_takes_nothing_away_and_once_it_is_mended_all_is_as_asked(situation: Situation) -> None:
+    world = situation.world()
+    world.turn()
+    right, users, roles = dict(world.claims), deepcopy(world.milvus.users), deepcopy(world.milvus.roles)
+    world.claims = {uid: mistaken(one) for uid, one in right.items()}
+    world.turn()
+    assert (world.milvus.users, world.milvus.roles) == (users, roles)
+    world.claims = {uid: replace(one, wanted=right[uid].wanted) for uid, one in world.claims.items()}
+    world.turn()
+    assert_settled(situation, world)
+
+
+def mistaken(one: Claim) -> Claim:
+    """The same claim, whose resource now asks for nothing but what is not there."""
+    if isinstance(one.wanted, WantedUser):
+        return replace(one, wanted=replace(one.wanted, roles=frozenset({"not_there"})))
+    return replace(one, wanted=WantedRole((GrantRow(("Nonsense",)),)))
 
 
 @given(permitted_situations())

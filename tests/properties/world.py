@@ -4,7 +4,7 @@ What Kubernetes would keep (claims, intents) is kept here, and survives a crash 
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, Wa
 from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.ownership import assemble
 from milvus_rbac.domain.plan import ClaimPlan
-from milvus_rbac.domain.state import ANY, Grant
+from milvus_rbac.domain.record import grant_item, record_of
+from milvus_rbac.domain.state import Grant
 from milvus_rbac.milvus.port import Password, PasswordTexts
 from support.fake_milvus import FakeMilvus, Outage
 
@@ -44,7 +45,7 @@ def rows_for(grants: Collection[Grant]) -> tuple[GrantRow, ...]:
         GrantRow(
             (grant.privilege,),
             grant.database if _takes_database(grant.privilege) else None,
-            () if grant.object_name == ANY else (grant.object_name,),
+            (grant.object_name,) if _takes_collections(grant.privilege) else (),
         )
         for grant in sorted(grants)
     )
@@ -53,6 +54,11 @@ def rows_for(grants: Collection[Grant]) -> tuple[GrantRow, ...]:
 def _takes_database(privilege: str) -> bool:
     row = privileges.find(privilege)
     return row is not None and row.level is not privileges.Level.CLUSTER
+
+
+def _takes_collections(privilege: str) -> bool:
+    row = privileges.find(privilege)
+    return row is not None and row.level is privileges.Level.COLLECTION
 
 
 @dataclass(slots=True)
@@ -115,7 +121,13 @@ class World:
         held = self.milvus.users if plan.claim.ref.kind is Kind.USER else self.milvus.roles
         origin = plan.origin if plan.claim.object_name in held else None
         # Once there is a claim the intent is void; a refused create withdraws it.
-        self._change(plan, lambda old: replace(old, origin=origin, intended=False))
+        record = None if origin is None else record_of(self._holdings(plan.claim))
+        self._change(plan, lambda old: replace(old, origin=origin, intended=False, record=record))
+
+    def _holdings(self, one: Claim) -> Iterable[str]:
+        if one.ref.kind is Kind.USER:
+            return sorted(self.milvus.users[one.object_name].roles)
+        return map(grant_item, sorted(self.milvus.roles[one.object_name]))
 
     def _change(self, plan: ClaimPlan, change: Callable[[Claim], Claim]) -> None:
         self.claims[plan.claim.ref.uid] = change(self.claims[plan.claim.ref.uid])

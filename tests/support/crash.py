@@ -19,15 +19,15 @@ SETTLE = 90.0
 Row = dict[str, Any]
 
 CREATED: dict[str, list[Row]] = {
-    "reader": [{"privileges": ["Query"]}, {"privileges": ["SelectUser"]}],
+    "reader": [{"privileges": ["Query"], "collections": ["*"]}, {"privileges": ["SelectUser"]}],
     "writer": [{"privileges": ["Insert"], "collections": ["a", "b"]}],
-    "fading": [{"privileges": ["Load"]}],
+    "fading": [{"privileges": ["Load"], "collections": ["*"]}],
 }
 EDITED: dict[str, list[Row] | None] = {
-    "reader": [{"privileges": ["Search"]}, {"privileges": ["SelectUser"]}],
+    "reader": [{"privileges": ["Search"], "collections": ["*"]}, {"privileges": ["SelectUser"]}],
     "writer": [{"privileges": ["Insert"], "collections": ["b", "c"]}],
     "fading": None,
-    "late": [{"privileges": ["Compaction"]}],
+    "late": [{"privileges": ["Compaction"], "collections": ["*"]}],
 }
 HOLDERS: dict[str, list[str]] = {
     "anna": ["reader", "writer"],

@@ -42,7 +42,9 @@ class Neighbour:
             self._story.wait_gone(kind, "calm")
 
     def _apply_role(self) -> None:
-        self._story.role("calm", self.role, {"privileges": self._privileges}, **self._ref)
+        self._story.role(
+            "calm", self.role, {"privileges": self._privileges, "collections": ["*"]}, **self._ref
+        )
 
     def _is_as_wished(self) -> bool:
         granted = {privilege for _, _, _, privilege in self._admin.grants(self.role)}

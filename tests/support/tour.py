@@ -10,7 +10,7 @@ from testbed.forwarder import Call
 Request = tuple[str, str, str]
 """API group, resource and verb."""
 ROTATED = "2026-11-25"
-SEARCH = {"privileges": ["Search"]}
+SEARCH = {"privileges": ["Search"], "collections": ["*"]}
 
 
 class Tour:
@@ -35,7 +35,7 @@ class Tour:
         tls = {"caConfigMapRef": {"name": "none", "key": "ca.crt"}}
         story.apply("MilvusConnection", "with-ca", {"uri": "https://127.0.0.1:1", "tls": tls, **spec})
         story.role("reader", f"{name}_reader", SEARCH)
-        story.role("wrong", f"{name}_wrong", {"privileges": ["Qwery"]})
+        story.role("wrong", f"{name}_wrong", {"privileges": ["Qwery"], "collections": ["*"]})
         story.group("group", f"{name}_group", "Search")
         generated = {"passwordSecretRef": None, "generatePassword": {"secretName": "generated"}}
         story.user("app", f"{name}_app", **generated, connectionSecret={"name": "bound"})

@@ -44,19 +44,25 @@ def collection(privilege: str, database: str = "db", name: str = ANY) -> Kept:
 def of_group(group: str) -> Right:
     """A row that grants a privilege group."""
     kept = Kept("Global", "db", ANY, group)
-    return Right({"privileges": [group], "database": "db"}, frozenset({kept}), group=group)
+    row = {"privileges": [group], "database": "db", "collections": ["*"]}
+    return Right(row, frozenset({kept}), group=group)
 
 
 SINGLE = {
-    "search": Right({"privileges": ["Search"], "database": "db"}, frozenset({collection("Search")})),
-    "query": Right({"privileges": ["Query"], "database": "db"}, frozenset({collection("Query")})),
+    "search": Right(
+        {"privileges": ["Search"], "database": "db", "collections": ["*"]}, frozenset({collection("Search")})
+    ),
+    "query": Right(
+        {"privileges": ["Query"], "database": "db", "collections": ["*"]}, frozenset({collection("Query")})
+    ),
     "load": Right(
-        {"privileges": ["Load"], "database": "db"},
+        {"privileges": ["Load"], "database": "db", "collections": ["*"]},
         frozenset({collection("Load")}),
         frozenset({collection("GetLoadState"), collection("GetLoadingProgress")}),
     ),
     "state": Right(
-        {"privileges": ["GetLoadState"], "database": "db"}, frozenset({collection("GetLoadState")})
+        {"privileges": ["GetLoadState"], "database": "db", "collections": ["*"]},
+        frozenset({collection("GetLoadState")}),
     ),
     "insert": Right(
         {"privileges": ["Insert", "Upsert"], "database": "db", "collections": ["c", "d"]},
@@ -66,7 +72,7 @@ SINGLE = {
 }
 GROUPED = {
     "read": Right(
-        {"privileges": ["CollectionReadOnly"], "database": "db"},
+        {"privileges": ["CollectionReadOnly"], "database": "db", "collections": ["*"]},
         frozenset({Kept("Global", "db", ANY, "CollectionReadOnly")}),
     ),
     "g1": of_group("g1"),

@@ -35,7 +35,7 @@ def role(
     return body(
         "MilvusRole",
         name,
-        {"roleName": name, "connectionRef": {"name": "prod"}} | (spec or {}),
+        {"roleName": name, "connectionRef": {"name": "prod"}, "grants": []} | (spec or {}),
         status,
         **metadata,
     )

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 CONNECTION: Json = {"spec": {"uri": "http://milvus:19530", "credentialsSecretRef": {"name": "admin"}}}
 USER: Json = {"spec": {"userName": "app", "passwordSecretRef": {"name": "app"}}}
-ROLE: Json = {"spec": {"roleName": "reader"}}
+ROLE: Json = {"spec": {"roleName": "reader", "grants": []}}
 
 READY: Json = {
     "type": "Ready",
@@ -210,7 +210,7 @@ class TestNames:
             {"privileges": [" Search"]},
             {"privileges": ["Search"], "collections": []},
             {"privileges": ["Search"], "collections": ["orders "]},
-            {"privileges": ["Search"], "database": ""},
+            {"privileges": ["Search"], "database": "", "collections": ["*"]},
         ],
     )
     def test_a_grant_that_says_nothing_or_has_spaces_around_is_refused(self, row: Json) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from milvus_rbac.controller.apply import HASHING_WIDTH, Budget, Outcome, apply_plans
@@ -85,11 +86,14 @@ def test_all_gives_of_all_claims_come_before_all_takes() -> None:
     assert kinds == [GrantPrivilege, GrantPrivilege, RevokePrivilege, RevokePrivilege]
 
 
-def test_a_give_that_milvus_refuses_holds_no_take_of_its_claim_back() -> None:
+def test_a_give_that_milvus_refuses_holds_back_what_its_claim_had_and_nothing_else() -> None:
     milvus = Recorder({GrantPrivilege("a", SEARCH): REFUSED})
-    outcome = run(milvus, [role_plan("a", GrantPrivilege("a", SEARCH), RevokePrivilege("a", QUERY))])
-    assert milvus.made == [RevokePrivilege("a", QUERY)]
+    had, by_hand = RevokePrivilege("a", QUERY), RevokePrivilege("a", INSERT)
+    mistaken = role_plan("a", GrantPrivilege("a", SEARCH), had, by_hand)
+    outcome = run(milvus, [replace(mistaken, firm=frozenset({by_hand}))])
+    assert milvus.made == [by_hand]
     assert [error for _, error in outcome.failed["uid-a"]] == [REFUSED]
+    assert outcome.held_back["uid-a"] == [had]
 
 
 def test_a_give_that_may_still_succeed_holds_the_takes_of_its_own_claim_back() -> None:
@@ -107,7 +111,8 @@ def test_what_needs_a_role_that_could_not_be_created_waits_for_it_and_says_so() 
     role = role_plan("a", CreateRole("a"), GrantPrivilege("a", QUERY))
     user = user_plan("u", CreateUser("u"), BindRole("u", "a"), UnbindRole("u", "old"))
     outcome = run(milvus, [role, user])
-    assert milvus.made == [CreateUser("u"), UnbindRole("u", "old")]
+    assert milvus.made == [CreateUser("u")]
+    assert outcome.held_back["uid-u"] == [UnbindRole("u", "old")]
     assert [refusal.reason for refusal in outcome.waiting["uid-u"]] == [Reason.WAITING_FOR_ROLE]
     assert not outcome.waiting["uid-a"]
 

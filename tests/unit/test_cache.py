@@ -36,7 +36,7 @@ class TestEntries:
         assert not one.has_finalizer
         assert list(one.secrets) == []
 
-    def test_big_lists_are_kept_as_digests_and_databases_as_names(self) -> None:
+    def test_big_lists_are_kept_as_records_and_databases_as_names(self) -> None:
         grants = [
             {
                 "objectType": "Collection",
@@ -47,7 +47,12 @@ class TestEntries:
             for number in range(1000)
         ]
         one = read_entry(role(status={"grants": grants, "grantCount": 1000}))
-        assert len(one.status["grants"]) == 64
+        assert len(one.status["grants"]) == 8 * 1000
+        shuffled = [dict(reversed(grant.items())) for grant in grants]
+        assert one.record == read_entry(role(status={"grants": shuffled, "grantCount": 1000})).record
+        assert read_entry(role(status={"grants": grants, "grantCount": 1001})).record is None, (
+            "some are not told"
+        )
         assert one.databases == {"sales"}
         assert one.status["grants"] != read_entry(role(status={"grants": grants[1:]})).status["grants"]
 

@@ -43,12 +43,14 @@ def test_everything_of_a_user_arrives() -> None:
 
 def test_everything_of_a_role_arrives() -> None:
     grants = [
-        {"privileges": ["Query"]},
+        {"privileges": ["Query"], "collections": ["*"]},
         {"privileges": ["Search"], "database": "sales", "collections": ["orders"]},
     ]
     one = claim_of(entry(role(spec={"grants": grants})), {HERE}, "root")
     assert one.key == (Kind.ROLE, "reader")
-    assert one.wanted == WantedRole((GrantRow(("Query",)), GrantRow(("Search",), "sales", ("orders",))))
+    assert one.wanted == WantedRole(
+        (GrantRow(("Query",), None, ("*",)), GrantRow(("Search",), "sales", ("orders",)))
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_a_reserved_name_is_refused_but_may_be_deleted(one: Json, reason: Reason
 def test_a_spec_that_cannot_be_read_touches_nothing() -> None:
     one = claim_of(entry(BROKEN), {HERE}, "root")
     assert one.refusal is not None
-    assert one.refusal.reason is Reason.INTERNAL_ERROR
+    assert one.refusal.reason is Reason.INVALID_SPEC
     assert "userName" in one.refusal.message
     assert one.retain
     assert not one.is_ours
@@ -130,7 +132,10 @@ def test_milvus_stays_as_it_is_where_the_resource_says_so(one: Json, keeps: bool
 def test_the_databases_of_a_role_are_where_it_wants_and_has_grants() -> None:
     held = {"objectType": "Global", "privilege": "All", "database": "old", "objectName": "*"}
     status = {"observedGeneration": 1, "grants": [held]}
-    wanted = [{"privileges": ["Query"]}, {"privileges": ["Query"], "database": "new"}]
+    wanted = [
+        {"privileges": ["Query"], "collections": ["*"]},
+        {"privileges": ["Query"], "database": "new", "collections": ["*"]},
+    ]
     assert granted_databases(entry(role(status=status, spec={"grants": wanted}))) == {"old", "new"}
     assert granted_databases(entry(user())) == frozenset()
     assert granted_databases(entry(BROKEN)) == frozenset()

@@ -177,21 +177,25 @@ WHERE = "spec.grants[0]"
 
 class TestGrants:
     def test_what_is_delegated_is_granted(self) -> None:
-        made = plan(role(GrantRow(("Search",), "a")), holding())
+        made = plan(role(GrantRow(("Search",), "a", ("*",))), holding())
         assert (made.changes, made.refusals) == ((GrantPrivilege("a_reader", SEARCH),), ())
 
     @pytest.mark.parametrize(
         ("row", "groups", "why"),
         [
-            (GrantRow(("Query",), "a"), {}, "the privilege Query"),
-            (GrantRow(("Search",), "b"), {}, "the database b"),
-            (GrantRow(("Search",)), {}, "the database default"),
-            (GrantRow(("Search",), ANY), {}, "beyond single databases"),
+            (GrantRow(("Query",), "a", ("*",)), {}, "the privilege Query"),
+            (GrantRow(("Search",), "b", ("*",)), {}, "the database b"),
+            (GrantRow(("Search",), None, ("*",)), {}, "the database default"),
+            (GrantRow(("Search",), ANY, ("*",)), {}, "beyond single databases"),
             (GrantRow(("ListDatabases",)), {}, "the privilege ListDatabases"),
             (GrantRow(("*",), "a"), {}, "the privilege *"),
-            (GrantRow(("finders",), "b"), {"finders": frozenset({"Search"})}, "the database b"),
+            (GrantRow(("finders",), "b", ("*",)), {"finders": frozenset({"Search"})}, "the database b"),
             (GrantRow(("others",), "a"), {"others": frozenset({"Search"})}, "the privilege others"),
-            (GrantRow(("finders",)), {"finders": frozenset({"ManageOwnership"})}, "control access"),
+            (
+                GrantRow(("finders",), None, ("*",)),
+                {"finders": frozenset({"ManageOwnership"})},
+                "beyond single databases",
+            ),
             (GrantRow(("Dream",), "a"), {}, "does not know the privilege Dream"),
         ],
     )
@@ -207,7 +211,9 @@ class TestGrants:
         assert why in made.refusals[0].message
 
     def test_a_group_that_is_delegated_is_granted(self) -> None:
-        made = plan(role(GrantRow(("finders",), "a")), holding(groups={"finders": frozenset({"Search"})}))
+        made = plan(
+            role(GrantRow(("finders",), "a", ("*",))), holding(groups={"finders": frozenset({"Search"})})
+        )
         assert (len(made.changes), made.refusals) == (1, ())
 
     def test_all_databases_are_the_cluster_too(self) -> None:
@@ -215,17 +221,18 @@ class TestGrants:
             PERMIT, databases=frozenset({ANY}), privileges=frozenset({"ListDatabases", "Search"})
         )
         made = plan(
-            role(GrantRow(("ListDatabases",)), GrantRow(("Search",), ANY), permit=everywhere), holding()
+            role(GrantRow(("ListDatabases",)), GrantRow(("Search",), ANY, ("*",)), permit=everywhere),
+            holding(),
         )
         assert (len(made.changes), made.refusals) == (2, ())
 
     def test_where_databases_are_no_boundary_it_must_be_accepted_that_they_are_not(self) -> None:
         old = replace(SERVER_FACTS, databases_are_boundaries=False)
-        made = plan(role(GrantRow(("Search",), "a")), holding(), old)
+        made = plan(role(GrantRow(("Search",), "a", ("*",))), holding(), old)
         assert (made.changes, reasons(made)) == ((), [Reason.NOT_PERMITTED])
         assert "acceptWeakIsolation" in made.refusals[0].message
         accepted = replace(PERMIT, accepts_weak_isolation=True)
-        assert plan(role(GrantRow(("Search",), "a"), permit=accepted), holding(), old).refusals == ()
+        assert plan(role(GrantRow(("Search",), "a", ("*",)), permit=accepted), holding(), old).refusals == ()
 
 
 class TestNames:
@@ -248,7 +255,7 @@ class TestNames:
             roles={"a_reader": Role(frozenset({SEARCH}))},
         )
         made = plans(
-            role(GrantRow(("Search",), "a"), permit=NOTHING),
+            role(GrantRow(("Search",), "a", ("*",)), permit=NOTHING),
             user("a_reader", permit=NOTHING),
             observed=observed,
         )
@@ -281,7 +288,7 @@ class TestRolesOfUsers:
     ) -> State:
         return State(
             users={"a_app": User(frozenset(roles), PasswordVerdict.IN_FORCE)},
-            roles={name: Role() for name in existing},
+            roles={name: Role(frozenset({QUERY})) for name in existing},
         )
 
     @pytest.mark.parametrize("name", ["other", "admin"])
@@ -322,20 +329,39 @@ class TestRolesOfUsers:
 
 class TestTakingOver:
     @pytest.mark.parametrize("adoption", [Adoption.SAFE, Adoption.ALWAYS])
-    def test_what_exists_is_not_taken_over_unless_that_is_delegated(self, adoption: Adoption) -> None:
-        mine = role(GrantRow(("Search",), "a"), origin=None, adoption=adoption)
-        made = plan(mine, holding())
+    def test_what_would_lose_something_is_not_taken_over_unless_that_is_delegated(
+        self, adoption: Adoption
+    ) -> None:
+        mine = role(origin=None, adoption=adoption)
+        made = plan(mine, holding(SEARCH))
         assert (made.changes, made.origin, reasons(made)) == ((), None, [Reason.CONFLICT])
         assert "mayAdopt" in made.refusals[0].message
-        may = replace(mine, permit=replace(PERMIT, may_adopt=True))
-        assert plan(may, holding()).origin is Origin.ADOPTED
+        assert "Search" not in made.refusals[0].message
+        may = plan(replace(mine, permit=replace(PERMIT, may_adopt=True)), holding(SEARCH))
+        assert may.origin is (Origin.ADOPTED if adoption is Adoption.ALWAYS else None)
 
-    def test_a_lost_status_proves_nothing_where_nothing_may_be_taken_over(self) -> None:
+    def test_what_is_exactly_as_asked_needs_no_leave(self) -> None:
+        """A restore has lost the statuses, and the tenant gets back what is its own."""
+        mine = role(GrantRow(("Search",), "a", ("*",)), origin=None)
+        assert plan(mine, holding(SEARCH)).origin is Origin.ADOPTED
         there = State(users={"a_app": User(frozenset(), PasswordVerdict.IN_FORCE)})
-        going = user(origin=None, deleting=True)
-        assert plan(going, there).changes == ()
-        may = replace(going, permit=replace(PERMIT, may_adopt=True))
-        assert plan(may, there).changes == (DropUser("a_app", frozenset()),)
+        assert plan(user(origin=None), there).origin is Origin.ADOPTED
+        assert plan(user(origin=None, deleting=True), there).changes == (DropUser("a_app", frozenset()),)
+        another = State(users={"a_app": User(frozenset(), PasswordVerdict.REFUSED)})
+        assert reasons(plan(user(origin=None), another)) == [Reason.CONFLICT]
+
+    @pytest.mark.parametrize("adoption", [Adoption.SAFE, Adoption.ALWAYS])
+    def test_what_holds_more_than_is_delegated_is_never_taken_over(self, adoption: Adoption) -> None:
+        may = replace(PERMIT, may_adopt=True)
+        powerful = State(users={"a_app": User(frozenset({"admin"}), PasswordVerdict.IN_FORCE)})
+        wide = role(GrantRow(("Search",), "a", ("*",)), origin=None, adoption=adoption, permit=may)
+        for made in (
+            plan(user(origin=None, adoption=adoption, permit=may), powerful),
+            plan(user(origin=None, deleting=True, permit=may), powerful),
+            plan(wide, holding(SEARCH, QUERY)),
+        ):
+            assert (made.changes, made.origin) == ((), None)
+            assert set(reasons(made)) <= {Reason.CONFLICT}
 
 
 class TestSuspended:
@@ -393,7 +419,7 @@ class TestHeirs:
         return {uid: made.changes for uid, made in plans(*claims, observed=observed).items()}
 
     def test_an_heir_takes_over_what_there_is_without_a_drop(self) -> None:
-        heir = replace(self.HEIR, wanted=WantedRole((GrantRow(("Search",), "a"),)))
+        heir = replace(self.HEIR, wanted=WantedRole((GrantRow(("Search",), "a", ("*",)),)))
         made = plans(self.OWNER, heir, observed=holding(QUERY))
         assert made["role-a_reader"].changes == ()
         assert not made["role-a_reader"].left_behind

@@ -33,7 +33,7 @@ def lowered(claim: Claim, server: ServerFacts = SERVER_FACTS) -> Desired:
     ("row", "grants"),
     [
         pytest.param(
-            GrantRow(("Search",)),
+            GrantRow(("Search",), None, ("*",)),
             {("Collection", "Search", "default", "*")},
             id="without a place: all of database default",
         ),
@@ -46,14 +46,16 @@ def lowered(claim: Claim, server: ServerFacts = SERVER_FACTS) -> Desired:
             },
             id="every privilege on every collection",
         ),
-        pytest.param(GrantRow(("Search",), "*"), {("Collection", "Search", "*", "*")}, id="everywhere"),
+        pytest.param(
+            GrantRow(("Search",), "*", ("*",)), {("Collection", "Search", "*", "*")}, id="everywhere"
+        ),
         pytest.param(
             GrantRow(("CreateCollection",), "sales"),
             {("Global", "CreateCollection", "sales", "*")},
             id="of a database",
         ),
         pytest.param(
-            GrantRow(("DescribeCollection",), "sales"),
+            GrantRow(("DescribeCollection",), "sales", ("*",)),
             {("Global", "DescribeCollection", "sales", "*")},
             id="of collection level, kept as Global",
         ),
@@ -89,7 +91,7 @@ def test_a_row_becomes_the_grants_that_a_server_stores(
     ("row", "reason", "says"),
     [
         pytest.param(
-            GrantRow(("search",)),
+            GrantRow(("search",), None, ("*",)),
             Reason.UNKNOWN_PRIVILEGE,
             "write Search",
             id="another case is answered with the name",
@@ -101,13 +103,13 @@ def test_a_row_becomes_the_grants_that_a_server_stores(
             id="an unknown name is sent to the list",
         ),
         pytest.param(
-            GrantRow(("CollectionReadOnly",)),
+            GrantRow(("CollectionReadOnly",), None, ("*",)),
             Reason.UNSUPPORTED_BY_SERVER,
             "2.4.18",
             id="a group on a server without groups",
         ),
         pytest.param(
-            GrantRow(("AddCollectionField",)),
+            GrantRow(("AddCollectionField",), None, ("*",)),
             Reason.UNSUPPORTED_BY_SERVER,
             "2.6",
             id="a name that is too new",
@@ -163,27 +165,27 @@ def test_a_row_becomes_the_grants_that_a_server_stores(
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_row(row: GrantRow, reason: Reason, says: str) -> None:
-    (refusal,) = lowered(role(GrantRow(("Query",)), row)).refusals
+    (refusal,) = lowered(role(GrantRow(("Query",), None, ("*",)), row)).refusals
     assert refusal.reason is reason
     assert refusal.message.startswith("spec.grants[1]: ")
     assert says in refusal.message
 
 
 def test_an_invalid_name_leaves_the_rest_of_its_row_valid() -> None:
-    desired = lowered(role(GrantRow(("search", "Query"), "sales")))
+    desired = lowered(role(GrantRow(("search", "Query"), "sales", ("*",))))
     assert desired.state == DesiredRole(frozenset({Grant("Collection", "Query", "sales", "*")}))
     assert [one.reason for one in desired.refusals] == [Reason.UNKNOWN_PRIVILEGE]
 
 
 def test_newer_names_are_for_newer_servers() -> None:
-    desired = lowered(role(GrantRow(("AddCollectionField",))), NEW_SERVER)
+    desired = lowered(role(GrantRow(("AddCollectionField",), None, ("*",))), NEW_SERVER)
     assert desired.state == DesiredRole(
         frozenset({Grant("Collection", "AddCollectionField", "default", "*")})
     )
 
 
 class TestClaims:
-    @pytest.mark.parametrize("claim", [role(GrantRow(("Search",))), user("reader")])
+    @pytest.mark.parametrize("claim", [role(GrantRow(("Search",), None, ("*",))), user("reader")])
     def test_what_is_not_owned_wants_nothing_and_says_why(self, claim: Claim) -> None:
         refusal = Refusal(Reason.CONFLICT, "taken")
         assert lower([(claim, refusal)], SERVER_FACTS) == (Desired(claim, None, (refusal,)),)

@@ -195,7 +195,7 @@ class TestShrinking:
 
     def test_what_the_role_is_just_losing_by_itself_is_not_given_again(self) -> None:
         observed = server({"finders": {"Search", "Query"}}, reader={HOLDS_GROUP, holds("Query")})
-        wanted = role(GrantRow(("finders",), "sales"))
+        wanted = role(GrantRow(("finders",), "sales", ("*",)))
         assert plans(group("Search"), wanted, observed=observed)["finders"].changes[-1] == ClearProxies(
             "reader", holds("Query")
         )
@@ -205,7 +205,7 @@ class TestShrinking:
         assert made.changes == (ClearProxies("reader", holds("Query")),)
 
     def test_what_the_role_is_just_getting_by_itself_is_given_again(self) -> None:
-        wanted = role(GrantRow(("finders", "Query"), "sales"))
+        wanted = role(GrantRow(("finders", "Query"), "sales", ("*",)))
         made = plans(group("Search"), wanted, observed=self.OBSERVED)
         assert made["reader"].changes == (GrantPrivilege("reader", holds("Query")),)
         assert made["finders"].changes[-1] == ClearProxies(
@@ -213,7 +213,7 @@ class TestShrinking:
         )
 
     def test_what_the_role_is_not_given_for_now_is_not_given_in_passing(self) -> None:
-        wanted = role(GrantRow(("finders", "Query"), "sales"), suspended=True)
+        wanted = role(GrantRow(("finders", "Query"), "sales", ("*",)), suspended=True)
         made = plans(group("Search"), wanted, observed=self.OBSERVED)
         assert made["finders"].changes[-1] == ClearProxies("reader", holds("Query"))
 
@@ -239,7 +239,7 @@ class TestShrinking:
 
     def test_a_role_that_gets_the_group_before_it_shrinks_does_not_keep_what_it_lost(self) -> None:
         observed = server({"finders": {"Search", "Query"}})
-        wanted = role(GrantRow(("finders",), "sales"), origin=None)
+        wanted = role(GrantRow(("finders",), "sales", ("*",)), origin=None)
         made = plans(group("Search"), wanted, observed=observed, ours=frozenset())
         assert made["finders"].changes == (
             RemovePrivileges("finders", frozenset({"Query"})),
@@ -248,7 +248,7 @@ class TestShrinking:
         assert made["finders"].stale == {STALE}
 
     def test_a_role_that_is_not_taken_over_is_not_touched(self) -> None:
-        wanted = role(GrantRow(("Search",), "sales"), origin=None)
+        wanted = role(GrantRow(("Search",), "sales", ("*",)), origin=None)
         made = plans(group("Search"), wanted, observed=self.OBSERVED, ours=frozenset())
         assert made["finders"].changes == (RemovePrivileges("finders", frozenset({"Query"})),)
         assert STALE in made["finders"].stale
@@ -306,16 +306,17 @@ class TestUnreadable:
     )
 
     def test_a_group_that_a_role_holds_is_not_taken(self) -> None:
-        made = plan(role(GrantRow(("finders",), "sales")), self.OBSERVED)
-        assert set(made.changes) == {
+        made = plan(role(GrantRow(("finders",), "sales", ("*",))), self.OBSERVED)
+        assert made.changes == ()
+        assert set(made.withheld) == {
             RevokePrivilege("reader", holds("Dream")),
             RevokePrivilege("reader", holds("Query")),
         }
-        assert reasons(made) == [Reason.MISSING_PRIVILEGES]
+        assert reasons(made) == [Reason.MISSING_PRIVILEGES] * 2
         assert made.refusals[0].message.startswith("spec.grants[0]: ")
 
     def test_a_group_that_is_not_asked_for_any_more_is_taken(self) -> None:
-        made = plan(role(GrantRow(("Query",), "sales")), self.OBSERVED)
+        made = plan(role(GrantRow(("Query",), "sales", ("*",))), self.OBSERVED)
         assert RevokePrivilege("reader", HOLDS_GROUP) in made.changes
 
     def test_a_role_that_goes_goes(self) -> None:
@@ -370,7 +371,9 @@ class TestDeletion:
         assert (made.changes, made.withheld) == ((), (DropGroup("finders"),))
         assert "foreign" in made.refusals[0].message
 
-    @pytest.mark.parametrize("leaving", [role(), role(GrantRow(("Search",))), role(deleting=True)])
+    @pytest.mark.parametrize(
+        "leaving", [role(), role(GrantRow(("Search",), None, ("*",))), role(deleting=True)]
+    )
     def test_a_group_goes_in_the_round_in_which_its_last_holder_lets_go(self, leaving: Claim) -> None:
         observed = server({"finders": {"Search"}}, reader={HOLDS_GROUP})
         made = plans(group("Search", deleting=True), leaving, observed=observed)
@@ -378,7 +381,7 @@ class TestDeletion:
 
     def test_a_group_that_a_role_is_just_getting_stays(self) -> None:
         observed = server({"finders": {"Search"}}, reader=set())
-        wanted = role(GrantRow(("finders",), "sales"))
+        wanted = role(GrantRow(("finders",), "sales", ("*",)))
         made = plans(group("Search", deleting=True), wanted, observed=observed)
         assert made["finders"].changes == ()
 
@@ -399,7 +402,7 @@ class TestAdoption:
     ) -> None:
         made = plan(self.FOREIGN, server({"finders": held}))
         assert (made.changes, made.origin, reasons(made)) == ((), None, [Reason.CONFLICT])
-        assert "the privileges" in made.refusals[0].message
+        assert "privilege group finders" in made.refusals[0].message
 
     def test_a_group_that_differs_is_made_to_match_if_that_is_meant(self) -> None:
         claim = replace(self.FOREIGN, adoption=Adoption.ALWAYS)
@@ -420,7 +423,7 @@ class TestGrants:
 
     def test_a_group_that_is_not_made_is_waited_for(self) -> None:
         suspended = group("Search", suspended=True)
-        made = plans(suspended, role(GrantRow(("finders",), "sales")), observed=server(reader=set()))
+        made = plans(suspended, role(GrantRow(("finders",), "sales", ("*",))), observed=server(reader=set()))
         assert (made["reader"].changes, reasons(made["reader"])) == ((), [Reason.WAITING_FOR_PRIVILEGE_GROUP])
 
     @pytest.mark.parametrize(
@@ -457,7 +460,7 @@ class TestGrants:
         [
             (GrantRow(("all",)), Grant("Global", "all", ANY, ANY)),
             (GrantRow(("dbs",)), Grant("Global", "dbs", "default", ANY)),
-            (GrantRow(("CollectionAdmin",), ANY), Grant("Global", "CollectionAdmin", ANY, ANY)),
+            (GrantRow(("CollectionAdmin",), ANY, ("*",)), Grant("Global", "CollectionAdmin", ANY, ANY)),
             (
                 GrantRow(("CollectionAdmin",), "sales", ("a",)),
                 Grant("Global", "CollectionAdmin", "sales", "a"),

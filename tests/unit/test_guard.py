@@ -24,6 +24,7 @@ from milvus_rbac.domain.desired import PasswordUpdate, ServerFacts, lower
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import OBSERVED, SUSPENDED, guard
 from milvus_rbac.domain.plan import ClaimPlan
+from milvus_rbac.domain.record import Record, grant_item, record_of
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 
 SERVER_FACTS = ServerFacts(superuser=True)
@@ -36,7 +37,7 @@ IN_FORCE, REFUSED, UNKNOWN = PasswordVerdict.IN_FORCE, PasswordVerdict.REFUSED, 
 
 
 def role(*privileges: str, **fields: Any) -> Claim:
-    rows = (GrantRow(privileges),) if privileges else ()
+    rows = (GrantRow(privileges, None, (ANY,)),) if privileges else ()
     return replace(Claim(Ref(Kind.ROLE, "ns", "reader", "role"), "reader", WantedRole(rows), ""), **fields)
 
 
@@ -156,24 +157,50 @@ def test_what_loses_nothing_or_may_lose_is_taken_over(
 @pytest.mark.parametrize(
     ("claim", "observed", "lost"),
     [
-        pytest.param(role(), state(reader={QUERY}), "the grants", id="grants would go"),
-        pytest.param(role("Insert"), state(reader={QUERY}), "the grants", id="some come and some go"),
-        pytest.param(user(), state({"reader"}, reader=set()), "the roles", id="a binding would go"),
-        pytest.param(user(), state(set(), REFUSED), "the password", id="the password is another"),
+        pytest.param(role(), state(reader={QUERY}), "revoke Query on default from", id="grants would go"),
+        pytest.param(role("Insert"), state(reader={QUERY}), "revoke Query", id="some come and some go"),
+        pytest.param(
+            role(), state(reader={QUERY, INSERT}), "role reader and revoke Query on", id="all are named"
+        ),
+        pytest.param(
+            role(),
+            state(reader={Grant(ObjectType.COLLECTION, "Query", "default", name) for name in "abcde"}),
+            "make 2 more changes",
+            id="many are counted",
+        ),
+        pytest.param(
+            user(),
+            state({"reader"}, reader=set()),
+            "unbind role reader from user app",
+            id="a binding would go",
+        ),
+        pytest.param(user(), state(set(), REFUSED), "set its password", id="the password is another"),
         pytest.param(
             user(),
             state({"reader"}, REFUSED, reader=set()),
-            "the password",
+            "set its password to the Secret's and unbind role reader",
             id="the password is what matters most",
         ),
-        pytest.param(user(), state(set(), UNKNOWN), "the password", id="the password is not proven"),
+        pytest.param(user(), state(set(), UNKNOWN), "set its password", id="the password is not proven"),
     ],
 )
 def test_a_refused_adoption_names_what_would_be_lost(claim: Claim, observed: State, lost: str) -> None:
     one = plan(claim, observed)
     assert (one.changes, one.origin, reasons(one)) == ((), None, [Reason.CONFLICT])
-    assert f"would change {lost} it has" in one.refusals[0].message
+    assert "taking it over would " in one.refusals[0].message
     assert "spec.adoption to Always" in one.refusals[0].message
+    assert lost in one.refusals[0].message
+    observed_only = plan(claim, observed, replace(SERVER_FACTS, observe_only=True))
+    assert (observed_only.withheld, reasons(observed_only)) == (one.withheld, [Reason.CONFLICT])
+
+
+def test_a_wider_grant_of_the_same_privilege_covers_what_pymilvus_made() -> None:
+    narrow = Grant(ObjectType.GLOBAL, "CreateDatabase", "default", ANY)
+    asked = replace(role(), wanted=WantedRole((GrantRow(("CreateDatabase",)),)))
+    one = plan(asked, state(reader={narrow}))
+    assert (one.origin, one.refusals) == (ADOPTED, ())
+    assert RevokePrivilege("reader", narrow) in one.changes
+    assert plan(asked, state(reader={narrow, QUERY})).origin is None
 
 
 @pytest.mark.parametrize("claim", [role("Query", adoption=Adoption.NEVER), user(adoption=Adoption.NEVER)])
@@ -398,10 +425,50 @@ def test_a_contention_is_one_resources_own() -> None:
     assert one.changes == (GrantPrivilege("reader", QUERY),)
 
 
-def test_an_invalid_row_holds_no_revocation_back() -> None:
-    one = plan(role("Nonsense", "Query", origin=CREATED), state(reader={INSERT}))
-    assert one.changes == (GrantPrivilege("reader", QUERY), RevokePrivilege("reader", INSERT))
-    assert reasons(one) == [Reason.UNKNOWN_PRIVILEGE]
+def record(*held: Grant | str) -> Record:
+    return record_of(grant_item(one) if isinstance(one, Grant) else one for one in held)
+
+
+def test_a_typo_takes_nothing_that_the_role_had_and_gives_what_is_right() -> None:
+    for known in (record(INSERT), None):
+        typo = role("Nonsense", "Query", origin=CREATED, record=known)
+        one = plan(typo, state(reader={INSERT}))
+        assert one.changes == (GrantPrivilege("reader", QUERY),)
+        assert one.withheld == (RevokePrivilege("reader", INSERT),)
+        assert reasons(one) == [Reason.UNKNOWN_PRIVILEGE] * 2
+        assert "keeps what it had beside: Insert on default." in one.refusals[1].message
+
+
+def test_what_came_by_hand_is_taken_whatever_is_wrong_with_the_spec() -> None:
+    one = plan(role("Nonsense", origin=CREATED, record=record(INSERT)), state(reader={INSERT, DELETE}))
+    assert one.changes == (RevokePrivilege("reader", DELETE),)
+    assert one.firm == set(one.changes)
+
+
+def test_what_this_server_cannot_do_holds_nothing_back() -> None:
+    newer = role("AddCollectionField", origin=CREATED, record=record(INSERT))
+    one = plan(newer, state(reader={INSERT}))
+    assert one.changes == (RevokePrivilege("reader", INSERT),)
+    assert reasons(one) == [Reason.UNSUPPORTED_BY_SERVER]
+
+
+def test_a_role_that_is_not_there_leaves_the_user_the_roles_that_it_had() -> None:
+    moved = user("new", origin=CREATED, record=record("old"))
+    one = plan(moved, state({"old", "by_hand"}, old=set(), by_hand=set()))
+    assert one.changes == (UnbindRole("app", "by_hand"),)
+    assert reasons(one) == [Reason.WAITING_FOR_ROLE] * 2
+    assert "keeps what it had beside: old." in one.refusals[1].message
+
+
+def test_a_user_that_is_created_again_gets_the_roles_that_a_mistake_keeps() -> None:
+    moved = user("new", origin=CREATED, record=record("old"))
+    one = plan(moved, state({"old"}, REFUSED, old=set()), replace(SERVER_FACTS, superuser=False))
+    assert one.changes == (RecreateUser("app", frozenset({"old"})),)
+
+
+def test_a_missing_secret_holds_no_unbinding_back() -> None:
+    one = plan(user(origin=CREATED, refusal=NO_SECRET, record=record("old")), state({"old"}, old=set()))
+    assert one.changes == (UnbindRole("app", "old"),)
 
 
 # --- standing still
@@ -427,7 +494,13 @@ def test_a_suspended_resource_is_left_as_it_is_and_says_so() -> None:
             id="what is missing would be made",
         ),
         pytest.param(role("Query"), state(reader={QUERY}), (), [], id="what is as wanted is ready"),
-        pytest.param(role(), state(reader={QUERY}), (), [Reason.CONFLICT], id="a conflict would stay one"),
+        pytest.param(
+            role(),
+            state(reader={QUERY}),
+            (RevokePrivilege("reader", QUERY),),
+            [Reason.CONFLICT],
+            id="a conflict would stay one, and what Always would do is there to see",
+        ),
         pytest.param(
             user(adoption=Adoption.NEVER), state(set()), (), [Reason.CONFLICT], id="Never would stay never"
         ),

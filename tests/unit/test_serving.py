@@ -16,7 +16,7 @@ ANSWERED = {"server": {"endpoint": "milvus.ns:19530", "version": "v2.6.20", "dia
     [
         (connection(), Settings(), None, "nothing is in the way"),
         (connection(spec={"suspend": True}), Settings(), Reason.SUSPENDED, "as written"),
-        (connection(spec={"uri": 7}), Settings(), Reason.INTERNAL_ERROR, "it can't be read"),
+        (connection(spec={"uri": 7}), Settings(), Reason.INVALID_SPEC, "it can't be read"),
         (connection(), Settings(connection_namespaces=("other",)), Reason.NOT_PERMITTED, "not from there"),
         (connection(), Settings(allowed_endpoints=("else:1",)), Reason.NOT_PERMITTED, "not to there"),
         (connection(), Settings(allowed_endpoints=("milvus.ns:*",)), None, "short names are completed"),

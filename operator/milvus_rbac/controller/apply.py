@@ -6,7 +6,7 @@ A failure stops only what depends on it. Knows neither Kubernetes nor why a chan
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -28,8 +28,9 @@ from milvus_rbac.domain.changes import (
     takes,
 )
 from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.domain.mistakes import TAKES, find_mistake
 from milvus_rbac.domain.plan import ClaimPlan
-from milvus_rbac.milvus.errors import DatabaseMissing, InternalError, MilvusRbacError, Unreachable
+from milvus_rbac.milvus.errors import DatabaseMissing, MilvusRbacError, Unreachable
 from milvus_rbac.milvus.port import Milvus, PasswordTexts
 
 HASHING_WIDTH = 4
@@ -74,6 +75,8 @@ class Outcome:
     """Privilege groups that could not be created, or not be given what they should hold."""
     waiting: defaultdict[str, list[Refusal]] = field(default_factory=lambda: defaultdict(list))
     """What was not tried because of a failure of another claim."""
+    held_back: defaultdict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
+    """What a claim keeps because something that it asks for could not be given."""
     skipped: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """How many changes of a claim made no sense any more after a failure."""
     unanswered: dict[str, Unreachable] = field(default_factory=dict)
@@ -115,7 +118,8 @@ async def apply_plans(
     Raises:
         LeaseLost: `may_write` forbids the next write.
     """
-    applying = _Applying(milvus, texts, may_write, outcome, budget or Budget(), time.monotonic())
+    firm = {plan.claim.ref.uid: plan.firm for plan in plans if plan.firm}
+    applying = _Applying(milvus, texts, may_write, outcome, budget or Budget(), time.monotonic(), firm)
     steps = sorted(
         ((plan.claim.ref.uid, change) for plan in plans for change in plan.changes),
         key=lambda step: phase(step[1]),
@@ -134,6 +138,8 @@ class _Applying:
     outcome: Outcome
     budget: Budget
     started: float
+    firm: Mapping[str, frozenset[Change]]
+    """By claim (uid): what is taken whatever could not be given."""
 
     async def step(self, step: Step) -> None:
         uid, change = step
@@ -142,6 +148,10 @@ class _Applying:
             return
         if _is_pointless(step, outcome):
             outcome.skipped[uid] += 1
+            return
+        if isinstance(change, TAKES) and change not in self.firm.get(uid, ()) and _has_mistake(uid, outcome):
+            outcome.skipped[uid] += 1
+            outcome.held_back[uid].append(change)
             return
         error = await self._apply(step)
         if isinstance(error, DatabaseMissing) and isinstance(change, ClearProxies):
@@ -213,13 +223,14 @@ def _is_pointless(step: Step, outcome: Outcome) -> bool:
     ):
         return True
     # The proxies are told to forget only what the group does not give any more.
-    if isinstance(change, ClearProxies) and any(isinstance(one, RemovePrivileges) for one in own):
-        return True
-    # A give that a bug or an unknown answer stopped may still succeed: do not take before. A refused one will not.
-    unsure = any(
-        isinstance(error, InternalError) and not takes(failed) for failed, error in outcome.failed[uid]
-    )
-    return unsure and takes(change)
+    kept = (*own, *outcome.held_back[uid])
+    return isinstance(change, ClearProxies) and any(isinstance(one, RemovePrivileges) for one in kept)
+
+
+def _has_mistake(uid: str, outcome: Outcome) -> bool:
+    """Return whether something that the claim asks for could not be given in this turn, and might be in another one."""
+    refused = (error.refusal for failed, error in outcome.failed[uid] if not takes(failed))
+    return find_mistake((*refused, *outcome.waiting[uid])) is not None
 
 
 def _waits_for_another(change: Change, outcome: Outcome) -> Refusal | None:

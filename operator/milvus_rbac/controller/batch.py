@@ -36,8 +36,8 @@ class Batch:
     """By claim uid: where a role's grants are known to be."""
     role_owners: Mapping[str, Claim] = field(default_factory=dict)
     """By role, the claim that owns it, in this turn or not; of the roles for which that matters."""
-    claimed_groups: frozenset[str] = frozenset()
-    """The privilege groups that resources of this connection ask for."""
+    claimed_groups: Mapping[str, str] = field(default_factory=dict)
+    """The privilege groups that resources of this connection ask for, by the names of the resources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,7 @@ class Collector:
             claim.wanted,
             password=reading.version,
             rotated=is_rotated(entry, reading) and not same_text,
+            is_generated=entry.user is not None and entry.user.generate_password is not None,
             known_digest=known_digest(entry, reading, same_text=same_text),
             password_refusal=reading.refusal,
         )
@@ -147,10 +148,10 @@ class Collector:
         others = claims_of(self.cache, site, (entry for entry in entries if entry.uid not in known))
         return owners([*(known[one.uid] for one in entries if one.uid in known), *others], Kind.ROLE)
 
-    def _claimed_groups(self, site: Site) -> frozenset[str]:
+    def _claimed_groups(self, site: Site) -> Mapping[str, str]:
         entries = self.cache.of_kind(site.connection, Kind.GROUP)
         claims = claims_of(self.cache, site, entries)
-        return frozenset(claim.object_name for claim in claims if claim.is_permitted)
+        return {claim.ref.name: claim.object_name for claim in claims if claim.is_permitted}
 
 
 def server_facts(
@@ -168,7 +169,8 @@ def server_facts(
             privilege_groups=found.privilege_groups,
             levels=found.levels,
             wildcard_breaks=found.wildcard_breaks,
-            claimed=batch.claimed_groups,
+            claimed=frozenset(batch.claimed_groups.values()),
+            meant_groups=batch.claimed_groups,
         ),
         cloud=found.cloud,
         companions=found.companions,
@@ -213,5 +215,5 @@ def _needs_secret(claim: Claim) -> bool:
     if claim.ref.kind is not Kind.USER or (claim.expired and not claim.deleting):
         return False
     if claim.deleting:
-        return not (claim.is_ours or claim.retain) and claim.may_adopt
+        return not (claim.is_ours or claim.retain)
     return claim.is_permitted

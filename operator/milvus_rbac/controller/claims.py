@@ -1,7 +1,7 @@
 """From resources to claims: what Kubernetes says, for the domain to compare with Milvus. Decides nothing about Milvus."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from milvus_rbac.api.v1alpha1.claimant import ClaimantSpec, DeletionPolicy
@@ -74,10 +74,20 @@ def with_rivals(cache: Cache, site: Site, chosen: Iterable[Entry]) -> list[Entry
 def claims_of(cache: Cache, site: Site, entries: Iterable[Entry]) -> list[Claim]:
     """Return what these resources claim on a server."""
     tenancy, now = cache.tenancy(site.connection), datetime.now(UTC)
-    return [
-        claim_of(entry, site.endpoints, site.operator_account, site.intents, now, tenancy)
-        for entry in entries
-    ]
+    claims = []
+    for entry in entries:
+        claim = claim_of(entry, site.endpoints, site.operator_account, site.intents, now, tenancy)
+        wanted = claim.wanted
+        if isinstance(wanted, WantedUser) and (meant := _meant_roles(cache, entry, wanted.roles)):
+            claim = replace(claim, wanted=replace(wanted, meant_roles=meant))
+        claims.append(claim)
+    return claims
+
+
+def _meant_roles(cache: Cache, entry: Entry, roles: Iterable[str]) -> dict[str, str]:
+    """Return the roles that are named by their MilvusRole of the same namespace instead of their roleName, with that."""
+    found = ((role, cache.find(Kind.ROLE, (entry.name[0], role))) for role in roles)
+    return {role: one.claimed_name for role, one in found if one is not None and one.claimed_name != role}
 
 
 def claim_of(
@@ -110,15 +120,17 @@ def claim_of(
         )
     name = entry.claimed_name
     reserved = ownership.check(kind, name, operator_account)
+    # What is deleted and was let go is not the operator's, however long another finalizer keeps the resource.
     let_go = entry.deleting and not entry.has_finalizer
+    origin = None if let_go else _origin(entry, endpoints)
     return Claim(
         ref,
         name,
         _wanted(entry, spec),
         entry.created_at,
         adoption=spec.adoption,
-        # What is deleted and was let go is not the operator's, however long another finalizer keeps the resource.
-        origin=None if let_go else _origin(entry, endpoints),
+        origin=origin,
+        record=entry.record if origin is not None else None,
         intended=entry.uid in intents and not let_go,
         deleting=entry.deleting,
         # What has become reserved since, such as the operator's own account, is not dropped with its resource.
@@ -132,8 +144,8 @@ def claim_of(
 
 def unreadable_spec(entry: Entry) -> Refusal:
     """Return why nothing can be done for a resource whose spec can't be read."""
-    message = f"The spec does not fit the schema any more ({entry.problem}); correct it."
-    return Refusal(Reason.INTERNAL_ERROR, message)
+    message = f"The resource was written for another version of its CRD, so all stays as it is in Milvus until it is corrected: {entry.problem}."
+    return Refusal(Reason.INVALID_SPEC, message)
 
 
 def keeps_on_deletion(entry: Entry, permit: Permit | None = None) -> bool:

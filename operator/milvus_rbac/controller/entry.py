@@ -1,9 +1,7 @@
 """One resource as the cache keeps it: what decides and what is compared, without what is big. Knows no other resource."""
 
-import hashlib
-import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
@@ -25,6 +23,7 @@ from milvus_rbac.domain.conditions import (
     STALLED_TYPE,
     Condition,
 )
+from milvus_rbac.domain.record import Record, record_of, row_item
 from milvus_rbac.kube.patches import FINALIZER
 from milvus_rbac.kube.resources import GROUP_VERSION
 
@@ -44,15 +43,11 @@ OWN_TYPES: Final = (READY_TYPE, PASSWORD_TYPE, DRIFTED_TYPE, STALLED_TYPE, RECON
 """The conditions that the operator writes."""
 
 _BIG: Final = ("grants", "plan", "privileges")
-"""Fields of a status that are only ever compared: the cache keeps their digest."""
+"""Fields of a status of which the cache keeps a record only."""
+_HELD: Final = ("grants", "privileges", "roles")
+"""Fields of a status that say what the object in Milvus holds, one for each kind."""
 _HEAVY: Final = 500
 """A claim that may expand to more grants than this is reconciled apart from the others."""
-
-
-class Digest(str):
-    """Stands for a big list of a status that the cache does not keep; equal lists have equal digests."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ class Entry:
     claimed_name: str
     """The name in Milvus, even where the rest of the spec can't be read; empty for a MilvusConnection."""
     status: Mapping[str, Any]
-    """The status without its conditions, each of _BIG as a digest; see `compact`."""
+    """The status without its conditions, each of _BIG as a Record; see `compact`."""
     conditions: tuple[Mapping[str, Any], ...]
     """As the API server has them, those of other writers included."""
     databases: frozenset[str]
@@ -132,6 +127,14 @@ class Entry:
         return SecretVersion(
             known.get("secretUid", ""), known.get("secretResourceVersion", ""), known.get("secretKey", "")
         )
+
+    @property
+    def record(self) -> Record | None:
+        """Return what the status says that the object in Milvus holds; None where it says nothing, or not all."""
+        held = next((self.status[field] for field in _HELD if field in self.status), None)
+        if held is None or not isinstance(held, Record):
+            return None if held is None else record_of(held)
+        return None if held.length < self.status.get("grantCount", 0) else held
 
     @property
     def expires_at(self) -> datetime | None:
@@ -242,17 +245,16 @@ def read_entry(body: Mapping[str, Any], known: Entry | None = None) -> Entry:
 
 
 def compact(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a status without its conditions, and with a digest in the place of each big list."""
+    """Return a status without its conditions, and with a Record in the place of each big list."""
     return {
-        sys.intern(key): _digest(value) if key in _BIG and not isinstance(value, Digest) else value
+        sys.intern(key): _record(value) if key in _BIG and not isinstance(value, Record) else value
         for key, value in status.items()
         if key != "conditions"
     }
 
 
-def _digest(value: object) -> Digest:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return Digest(hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest())
+def _record(rows: Iterable[Any]) -> Record:
+    return record_of(row if isinstance(row, str) else row_item(row) for row in rows)
 
 
 def _interned(condition: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -282,7 +284,7 @@ def _read_spec(body: Mapping[str, Any]) -> tuple[Spec | None, str]:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(("spec", *(str(part) for part in first["loc"])))
-        return None, f"{where}: {first['msg']}"
+        return None, f"{where} is missing" if first["type"] == "missing" else f"{where}: {first['msg']}"
     return cast("Spec", spec), ""
 
 

@@ -125,23 +125,31 @@ def scope_of(turn: Turn) -> Scope:
         roles={
             # What a group left in the proxies is taken from roles that may not hold it any more.
             **{one.role: frozenset() for claim in owners for one in stale_of(claim)},
+            # What is delegated by its name must hold only what can be delegated.
+            **dict.fromkeys((role for claim in owners for role in _delegated_roles(claim)), frozenset()),
             **{
                 claim.object_name: turn.batch.databases.get(claim.ref.uid, frozenset())
                 for claim in owners
                 if claim.ref.kind is Kind.ROLE
             },
         },
-        # A foreign account is never probed unless it may be taken over; one that is ours and goes, needs no proof.
+        # A foreign account is never tried unless it may be taken over; one that is ours and goes, needs no proof.
         logins={
             claim.object_name: claim.wanted.known_digest
             for claim in owners
             if isinstance(claim.wanted, WantedUser) and _must_know_password(claim)
         },
         descriptions=any(_is_described(claim) for claim in owners),
-        groups=groups or any(_may_name_groups(claim) for claim in owners),
+        groups=groups or any(_may_name_groups(claim) or _delegated_roles(claim) for claim in owners),
         holders=groups,
         may_be_old=turn.may_be_old,
     )
+
+
+def _delegated_roles(claim: Claim) -> frozenset[str]:
+    if not isinstance(claim.wanted, WantedUser) or claim.permit is None:
+        return frozenset()
+    return claim.wanted.roles & claim.permit.roles
 
 
 def _is_described(claim: Claim) -> bool:
@@ -152,9 +160,7 @@ def _is_described(claim: Claim) -> bool:
 def _must_know_password(claim: Claim) -> bool:
     if claim.expired or not claim.is_permitted:
         return False
-    if claim.deleting:
-        return not claim.is_ours and claim.may_adopt
-    return claim.is_ours or (claim.adoption is not Adoption.NEVER and claim.may_adopt)
+    return not claim.is_ours if claim.deleting else claim.is_ours or claim.adoption is not Adoption.NEVER
 
 
 def _may_name_groups(claim: Claim) -> bool:

@@ -30,6 +30,7 @@ from milvus_rbac.domain.conditions import (
     summarize_ready,
 )
 from milvus_rbac.domain.desired import ServerFacts
+from milvus_rbac.domain.mistakes import find_mistake, kept_until_mended
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, Role, State, User
 from milvus_rbac.milvus.errors import (
@@ -104,10 +105,7 @@ def report(
     if isinstance(held, User):
         conditions += _password_condition(entry, plan, outcome, held, server)
     if server.observe_only:
-        lines = [describe(change) for change in plan.withheld]
-        conditions.append(summarize_drift(lines, entry.generation))
-        if lines:
-            status["plan"] = lines[:MOST_PLAN_LINES]
+        conditions += _tell_plan(entry, plan, held, status)
     repairs = repairs_of(entry, plan, done)
     transitions, changes = events_of_transition(entry, conditions[0]), events_of_changes(done, repairs)
     return Report(status, tuple(conditions), transitions, changes, refusals, len(repairs))
@@ -189,6 +187,9 @@ def _refusals(plan: ClaimPlan, outcome: Outcome, server: ServerFacts) -> tuple[R
     uid = plan.claim.ref.uid
     failed = (_refusal_of(change, error) for change, error in outcome.failed[uid])
     refusals = [*plan.refusals, *outcome.waiting[uid], *failed]
+    held_back, mistake = outcome.held_back[uid], find_mistake(refusals)
+    if held_back and mistake:
+        refusals.append(kept_until_mended(plan.claim, mistake, held_back))
     if not server.authorization and plan.claim.ref.kind is Kind.USER:
         refusals.append(AUTHORIZATION_OFF)
     return tuple(dict.fromkeys(refusals))
@@ -253,10 +254,23 @@ def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant]) -> st
             return f"Role {name} is in Milvus; grants: {len(held.grants or ()) if held else 0}."
 
 
+def _tell_plan(entry: Entry, plan: ClaimPlan, held: Held | None, status: dict[str, Any]) -> list[Condition]:
+    """Write the plan of mode Observe into the status; return whether Milvus differs, as far as it was compared."""
+    lines = [] if _is_hidden(plan, held) else [describe(change) for change in plan.withheld]
+    if lines:
+        status["plan"] = lines[:MOST_PLAN_LINES]
+    return [] if plan.refusals and not lines else [summarize_drift(lines, entry.generation)]
+
+
+def _is_hidden(plan: ClaimPlan, held: Held | None) -> bool:
+    """Return whether the object has another owner: other namespaces must not learn what it has."""
+    return held is not None and plan.origin is None and plan.claim.permit is not None
+
+
 def _details(plan: ClaimPlan, held: Held | None, entry: Entry) -> dict[str, Any]:
     claim = plan.claim
-    if plan.origin is None and claim.permit is not None:
-        return {}  # other namespaces must not learn what another owner has under the name
+    if _is_hidden(plan, held):
+        return {}
     if isinstance(held, Role) and held.grants is not None:
         grants = sorted(held.grants)
         shown = [

@@ -3,11 +3,13 @@
 A claim is read from its resource alone; what the server holds at the moment is in `state.py`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from milvus_rbac.domain.conditions import Refusal
 from milvus_rbac.domain.delegation import Permit
+from milvus_rbac.domain.record import Record
 from milvus_rbac.domain.state import Grant
 
 MAX_GRANTS = 10_000
@@ -120,12 +122,16 @@ class WantedUser:
     password: SecretVersion | None = None
     rotated: bool = False
     """Whether the Secret has another version than the one that was last seen in force."""
+    is_generated: bool = False
+    """Whether the operator has generated the password itself."""
     known_digest: str = ""
     """The digest of the server's password hash when this password was last seen in force; empty if it never was."""
     password_refusal: Refusal | None = None
     """Why there is no usable password. The user's roles are bound all the same."""
     description: str | None = None
     """None keeps the description that Milvus has."""
+    meant_roles: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """By wanted role that is the name of a MilvusRole instead: the role that this MilvusRole has in Milvus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,8 @@ class Claim:
     adoption: Adoption = Adoption.SAFE
     origin: Origin | None = None
     """From the resource's status: how the object became ours. None if it did not, or if the status was lost."""
+    record: Record | None = None
+    """What the resource's status says that the object holds; None if it is not ours, or the status does not say all."""
     intended: bool = False
     """Whether the connection's status has an intent to create the object: if it exists now, it is ours."""
     deleting: bool = False

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     UNKNOWN_PRIVILEGE = "UnknownPrivilege"
     INVALID_SCOPE = "InvalidScope"
     INVALID_NAME = "InvalidName"
+    INVALID_SPEC = "InvalidSpec"
     RESERVED_NAME = "ReservedName"
     CONFLICT = "Conflict"
     CONTESTED = "Contested"

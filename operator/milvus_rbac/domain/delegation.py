@@ -3,26 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
-from milvus_rbac.domain.state import ADMIN_ROLE, ANY
-
-GIVES_ACCESS: Final = frozenset(
-    {
-        "BackupRBAC",
-        "CreateOwnership",
-        "CreatePrivilegeGroup",
-        "DropOwnership",
-        "DropPrivilegeGroup",
-        "ManageOwnership",
-        "OperatePrivilegeGroup",
-        "RestoreRBAC",
-        "UpdateUser",
-    }
-)
-"""Privileges that no entry can delegate: with any of them a user can get all others, or read the hashes of all passwords."""
-GIVES_EVERYTHING: Final = frozenset({ANY, "All", "Admin", "ClusterAdmin"})
-"""Names that stand for all privileges; no entry can delegate them either."""
+from milvus_rbac.domain.privileges import NOT_DELEGABLE
+from milvus_rbac.domain.state import ADMIN_ROLE
 
 
 class Operator(StrEnum):
@@ -96,8 +79,8 @@ class Permit:
     accepts_weak_isolation: bool = False
 
 
-NOTHING: Final = Permit()
-UNKNOWN: Final = Permit(is_known=False)
+NOTHING = Permit()
+UNKNOWN = Permit(is_known=False)
 
 
 def permit(
@@ -122,7 +105,7 @@ def permit(
             return Permit(
                 claims_name=True,
                 databases=entry.databases,
-                privileges=entry.privileges - GIVES_ACCESS - GIVES_EVERYTHING,
+                privileges=entry.privileges - NOT_DELEGABLE,
                 roles=entry.roles - {ADMIN_ROLE},
                 may_adopt=entry.may_adopt,
                 accepts_weak_isolation=entry.accept_weak_isolation,

@@ -9,7 +9,7 @@ from milvus_rbac.domain import privileges, scopes
 from milvus_rbac.domain.changes import PasswordMeans
 from milvus_rbac.domain.claims import MAX_GRANTS, Claim, GrantRow, WantedGroup, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.delegation import GIVES_ACCESS, Permit
+from milvus_rbac.domain.delegation import Permit
 from milvus_rbac.domain.ownership import not_permitted
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import (
@@ -178,7 +178,11 @@ class _Context:
         permit = claim.permit
         if permit is None:
             return frozenset()
-        return frozenset(role for role in roles - permit.roles if not self._is_own(role, claim))
+        return frozenset(
+            role
+            for role in roles
+            if not is_delegated(permit, role, self.observed) and not self._is_own(role, claim)
+        )
 
     def _is_own(self, role: str, user: Claim) -> bool:
         owner = self.role_owners.get(role)
@@ -191,7 +195,7 @@ class _Context:
 
 
 def _lower_user(claim: Claim, wanted: WantedUser, server: ServerFacts, forbidden: frozenset[str]) -> Desired:
-    refusals = [_forbidden_role(role) for role in sorted(forbidden - {PUBLIC_ROLE})]
+    refusals = [_forbidden_role(role, wanted.meant_roles) for role in sorted(forbidden - {PUBLIC_ROLE})]
     if wanted.password_refusal is not None:
         refusals.append(wanted.password_refusal)
     if PUBLIC_ROLE in wanted.roles:
@@ -207,10 +211,28 @@ def _lower_user(claim: Claim, wanted: WantedUser, server: ServerFacts, forbidden
     return Desired(claim, DesiredUser(roles, means, outdated, wanted.description), tuple(refusals))
 
 
-def _forbidden_role(role: str) -> Refusal:
+def is_delegated(permit: Permit, role: str, observed: State) -> bool:
+    """Return whether a role is one of those that are listed in an entry, and holds only what can be delegated."""
+    if role not in permit.roles:
+        return False
+    held = observed.roles.get(role)
+    return all(
+        is_group_delegable(name, observed.groups)
+        if name in observed.groups
+        else privileges.is_delegable(name)
+        for name in {grant.privilege for grant in (held.grants or () if held else ())}
+    )
+
+
+def _forbidden_role(role: str, meant_roles: Mapping[str, str]) -> Refusal:
+    advice = (
+        f"write {meant_roles[role]}, the roleName of the MilvusRole {role}"
+        if role in meant_roles
+        else "take it out, or ask the owner of the MilvusConnection"
+    )
     message = (
-        f"spec.roles: {role} is neither a role that a MilvusRole of this namespace owns nor one that is delegated to it: take "
-        "it out, or ask the owner of the MilvusConnection."
+        f"spec.roles: {role} is neither a role that a MilvusRole of this namespace owns nor one that is delegated to it: "
+        f"{advice}."
     )
     return Refusal(Reason.NOT_PERMITTED, message)
 
@@ -314,8 +336,10 @@ def refuse_privilege(
     """
     if name not in permit.privileges:
         return _no(where, f"the privilege {name} is not delegated to this namespace")
-    if not GIVES_ACCESS.isdisjoint(known_privileges.groups.get(name, ())):
-        return _no(where, f"{name} holds privileges that control access, which can't be delegated")
+    if name in known_privileges.groups and not is_group_delegable(name, known_privileges.groups):
+        return _no(
+            where, f"{name} holds privileges that reach beyond single databases, which can't be delegated"
+        )
     if (
         name in known_privileges.levels
         and name not in known_privileges.groups
@@ -326,6 +350,11 @@ def refuse_privilege(
             f"the operator does not know the privilege {name} and delegates only privileges that it knows",
         )
     return None
+
+
+def is_group_delegable(name: str, groups: Mapping[str, frozenset[str]]) -> bool:
+    """Return whether all that a privilege group holds can be delegated."""
+    return all(privileges.is_delegable(one) for one in groups.get(name, ()))
 
 
 def may_hold(

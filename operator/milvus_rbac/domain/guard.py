@@ -4,12 +4,13 @@
 changes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from milvus_rbac.domain import privileges
+from milvus_rbac.domain.adoption import Candidate, exists, is_proven, origin_after, refuse_adoption
 from milvus_rbac.domain.changes import (
     AddPrivileges,
     BindRole,
@@ -32,12 +33,12 @@ from milvus_rbac.domain.changes import (
 )
 from milvus_rbac.domain.claims import Claim, Kind, WantedUser, stale_of
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.desired import PasswordUpdate, ServerFacts, may_hold
-from milvus_rbac.domain.ownership import exists, origin_after, refuse_adoption
+from milvus_rbac.domain.desired import PasswordUpdate, ServerFacts, is_delegated, may_hold
+from milvus_rbac.domain.mistakes import TAKES, find_mistake, firm_changes, kept_until_mended
 from milvus_rbac.domain.plan import ClaimPlan, Proposal
 from milvus_rbac.domain.scopes import unreadable
 from milvus_rbac.domain.stale_grants import settle_clearings
-from milvus_rbac.domain.state import PasswordVerdict, State
+from milvus_rbac.domain.state import PUBLIC_ROLE, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +180,24 @@ def _guard_claim(proposal: Proposal, facts: Facts) -> ClaimPlan:
 def _guard_wanted(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan:
     """Decide a claim whose object should exist."""
     claim = facts.claim
-    # In mode Observe `withheld` becomes status.plan: what would be done, and so nothing for a claim that is halted.
-    halted = () if facts.server.observe_only else proposal.changes
     if claim.suspended:
-        return _guard_suspended(proposal, halted, facts)
-    authorization = facts.server.authorization
-    conflict = (
-        refuse_adoption(claim, proposal.changes, facts.observed, authorization=authorization)
-        if is_there and not claim.is_ours
-        else None
-    )
+        # In mode Observe `withheld` becomes status.plan: what would be done, and so nothing for a claim that is halted.
+        return _guard_suspended(proposal, () if facts.server.observe_only else proposal.changes, facts)
+    conflict = None
+    if is_there and not claim.is_ours:
+        proven = claim.ref.kind is Kind.USER and is_proven(facts.observed, claim.object_name)
+        conflict = refuse_adoption(
+            Candidate(
+                proposal.desired,
+                proposal.changes,
+                facts.server.authorization,
+                is_password_proven=proven,
+                holds_more=_holds_more(facts),
+            )
+        )
     if conflict is not None:
         refusals = (*proposal.desired.refusals, conflict)
-        return ClaimPlan(claim, (), halted, refusals, stale=stale_of(claim))
+        return ClaimPlan(claim, (), proposal.changes, refusals, stale=stale_of(claim))
     return _guard_changes(proposal, facts, is_there)
 
 
@@ -200,12 +206,40 @@ def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPla
     claim = facts.claim
     kept, withheld, refusals = _sift(proposal.changes, facts)
     refusals = (*proposal.desired.refusals, *refusals)
+    firm = firm_changes(claim, kept, lambda change: _may_keep(change, facts))
+    mistake = find_mistake(refusals)
+    held_back = [one for one in kept if isinstance(one, TAKES) and one not in firm] if mistake else []
+    if mistake and held_back:
+        refusals = (*refusals, kept_until_mended(claim, mistake, held_back))
+        kept, withheld = _without_taking(kept, held_back), (*withheld, *held_back)
+    kept = _without_needless(kept)
     if facts.server.observe_only:
         # Without any difference the claim is Ready; and nothing becomes ours by being observed.
         refusals = (*refusals, OBSERVED) if kept else refusals
         return ClaimPlan(claim, (), kept, refusals, claim.origin, stale=stale_of(claim))
     origin = origin_after(claim, kept, is_there=is_there)
-    return ClaimPlan(claim, kept, withheld, refusals, origin, stale=proposal.stale)
+    # What a group keeps is not to be cleared from the proxies.
+    shrinks = not any(isinstance(change, RemovePrivileges) for change in withheld)
+    stale = proposal.stale if shrinks else stale_of(claim)
+    return ClaimPlan(claim, kept, withheld, refusals, origin, firm=firm, stale=stale)
+
+
+def _without_taking(changes: Iterable[Change], held_back: Collection[Change]) -> tuple[Change, ...]:
+    """Return the changes without those that are held back. A user that is created again gets back the roles that it keeps."""
+    roles = frozenset(change.role for change in held_back if isinstance(change, UnbindRole))
+    keeps_privileges = any(isinstance(change, RemovePrivileges) for change in held_back)
+    left = frozenset(changes) - frozenset(held_back)
+    return tuple(
+        replace(change, roles=change.roles | roles) if isinstance(change, RecreateUser) else change
+        for change in changes
+        if change in left and not (keeps_privileges and isinstance(change, ClearProxies))
+    )
+
+
+def _without_needless(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """Return the changes without needless ones: a user that is created again has no former roles left to unbind."""
+    recreated = {change.user for change in changes if isinstance(change, RecreateUser)}
+    return tuple(one for one in changes if not (isinstance(one, UnbindRole) and one.user in recreated))
 
 
 def _guard_suspended(proposal: Proposal, halted: tuple[Change, ...], facts: Facts) -> ClaimPlan:
@@ -272,7 +306,7 @@ def _may_keep(change: Change, facts: Facts) -> bool:
             )
         case UnbindRole(_, role):
             is_own = (facts.claim.ref.namespace, role) in facts.owned_roles
-            return facts.claim.is_permitted and (role in permit.roles or is_own)
+            return facts.claim.is_permitted and (is_delegated(permit, role, facts.observed) or is_own)
         case _:
             return True
 
@@ -282,9 +316,23 @@ def _is_proven(facts: Facts) -> bool:
 
     That happens when the status of the resource was lost. A resource without our finalizer never created anything.
     """
-    user = facts.observed.users.get(facts.claim.object_name) if facts.claim.ref.kind is Kind.USER else None
-    proven = user is not None and user.password is PasswordVerdict.IN_FORCE
-    return proven and not facts.claim.is_ours and facts.claim.may_adopt
+    claim = facts.claim
+    is_lost = claim.ref.kind is Kind.USER and not claim.is_ours
+    return is_lost and is_proven(facts.observed, claim.object_name) and not _holds_more(facts)
+
+
+def _holds_more(facts: Facts) -> bool:
+    """Return whether the object in Milvus has what the namespace of the claim may not have."""
+    claim, observed = facts.claim, facts.observed
+    if claim.permit is None:
+        return False
+    name = claim.object_name
+    takes: Iterable[Change] = ()
+    if claim.ref.kind is Kind.USER and name in observed.users:
+        takes = (UnbindRole(name, role) for role in observed.users[name].roles - {PUBLIC_ROLE})
+    elif claim.ref.kind is Kind.ROLE and name in observed.roles:
+        takes = (RevokePrivilege(name, grant) for grant in observed.roles[name].grants or ())
+    return not all(_may_keep(change, facts) for change in takes)
 
 
 # --- single changes
@@ -300,9 +348,14 @@ def _password_is_available(change: Change, facts: Facts) -> Refusal | None:
 
 def _role_is_there(change: Change, facts: Facts) -> Refusal | None:
     if isinstance(change, BindRole) and change.role not in facts.roles:
-        message = (
-            f"spec.roles: Milvus has no role {change.role} yet; it is bound as soon as the role is created."
+        wanted = facts.claim.wanted
+        meant = wanted.meant_roles.get(change.role) if isinstance(wanted, WantedUser) else None
+        advice = (
+            f"the MilvusRole {change.role} has the roleName {meant}: write that"
+            if meant
+            else "it is bound as soon as the role is created"
         )
+        message = f"spec.roles: Milvus has no role {change.role} yet; {advice}."
         return Refusal(Reason.WAITING_FOR_ROLE, message)
     return None
 
@@ -398,9 +451,6 @@ def _sift(
             continue
         withheld[change] = None
         keeps_privileges = keeps_privileges or isinstance(change, RemovePrivileges)
-    # A user that is created again has none of its former roles left to unbind.
-    recreated = {change.user for change in kept if isinstance(change, RecreateUser)}
-    kept = [change for change in kept if not (isinstance(change, UnbindRole) and change.user in recreated)]
     return tuple(kept), tuple(withheld), tuple(dict.fromkeys(refusals))
 
 

@@ -1,14 +1,13 @@
-"""Who owns a name in Milvus, whether an existing object may be adopted, and who is served at an endpoint."""
+"""Who owns a name in Milvus, and who is served at an endpoint."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from milvus_rbac.domain import privileges
-from milvus_rbac.domain.changes import CREATES, Change, RecreateUser, UpdatePassword, takes
-from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin
+from milvus_rbac.domain.claims import Claim, Kind, Origin
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.state import BUILTIN_ROLES, ROOT_USER, ZILLIZ_ADMIN, PasswordVerdict, State
+from milvus_rbac.domain.state import BUILTIN_ROLES, ROOT_USER, ZILLIZ_ADMIN
 
 
 def check(kind: Kind, name: str, operator_account: str) -> Refusal | None:
@@ -139,78 +138,6 @@ def _standing(claim: Claim, owner: Claim | None) -> Refusal | None:
         Reason.CONFLICT,
         f"The {claim.ref.kind.noun} {claim.object_name} is already claimed by {winner}: delete one of the two resources.",
     )
-
-
-# --- adoption: objects that were there before their resource
-
-
-def exists(claim: Claim, observed: State) -> bool:
-    """Return whether the claimed object is in Milvus, owned by this claim or not."""
-    match claim.ref.kind:
-        case Kind.USER:
-            return claim.object_name in observed.users
-        case Kind.ROLE:
-            return claim.object_name in observed.roles
-        case Kind.GROUP:
-            return claim.object_name in observed.groups
-
-
-def refuse_adoption(
-    claim: Claim, changes: Iterable[Change], observed: State, *, authorization: bool
-) -> Refusal | None:
-    """Return why a claim may not take over an object that was there before.
-
-    Args:
-        claim: the claim on the object.
-        changes: what would make the object match the claim.
-        observed: what the server holds.
-        authorization: whether the server checks passwords; if not, no password proves anything.
-    """
-    existing = (
-        f"The {claim.ref.kind.noun} {claim.object_name} exists in Milvus and was not made by this resource"
-    )
-    if not authorization:
-        message = f"{existing}; with authorization off nothing can be taken over: turn common.security.authorizationEnabled on."
-        return Refusal(Reason.CONFLICT, message)
-    if not claim.may_adopt:
-        message = f"{existing}; the delegation does not let this namespace take over what exists (mayAdopt): choose another name."
-        return Refusal(Reason.CONFLICT, message)
-    if claim.adoption is Adoption.ALWAYS:
-        return None
-    if claim.adoption is Adoption.NEVER:
-        message = f"{existing} (adoption: Never): choose another name, or drop it by hand."
-        return Refusal(Reason.CONFLICT, message)
-    # The roles that hold a group gain and lose with it, so only an equal group is safe to take over.
-    is_group = claim.ref.kind is Kind.GROUP
-    losses = [change for change in changes if is_group or takes(change)]
-    user = observed.users.get(claim.object_name) if claim.ref.kind is Kind.USER else None
-    if not losses and (user is None or user.password is PasswordVerdict.IN_FORCE):
-        return None
-    is_about_password = any(isinstance(change, UpdatePassword | RecreateUser) for change in losses)
-    what = "the password" if is_about_password or not losses else _HOLDINGS[claim.ref.kind]
-    message = (
-        f"{existing}; taking it over would change {what} it has: set spec.adoption to Always to do that."
-    )
-    return Refusal(Reason.CONFLICT, message)
-
-
-_HOLDINGS = {Kind.USER: "the roles", Kind.ROLE: "the grants", Kind.GROUP: "the privileges"}
-
-
-def origin_after(claim: Claim, changes: Iterable[Change], *, is_there: bool) -> Origin | None:
-    """Return how the object is ours once the changes are made; None if it is not.
-
-    Args:
-        claim: the claim on the object, which it owns or may adopt.
-        changes: what will be done.
-        is_there: whether the object exists already.
-    """
-    creates = any(isinstance(change, CREATES) for change in changes)
-    if creates or (is_there and claim.intended and claim.origin is None):
-        return Origin.CREATED
-    if is_there and claim.origin is None:
-        return Origin.ADOPTED
-    return claim.origin
 
 
 # --- one connection for each endpoint

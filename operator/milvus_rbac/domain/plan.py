@@ -30,6 +30,8 @@ class ClaimPlan:
     """How the object is ours once the changes are made; None if it is not."""
     left_behind: bool = False
     """Whether the object stays in Milvus although its resource is deleted."""
+    firm: frozenset[Change] = frozenset()
+    """Changes that take something whatever else can't be done: what is not permitted, or came by hand."""
     stale: frozenset[StaleGrant] = frozenset()
     """For a group: what must be cleared from the proxies. It is written down before the group loses anything."""
 

@@ -6,7 +6,7 @@ but a newer server may still take it.
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -42,6 +42,8 @@ class Privilege:
     collection would promise a limit that the server does not enforce."""
     everything: bool = False
     """Whether it is a wildcard for other privileges."""
+    delegable: bool = False
+    """Whether it reaches beyond databases and can be granted by other namespaces all the same."""
     group: bool = False
     """Whether it is a built-in privilege group: only OperatePrivilegeV2 takes it, and the server decides what it holds."""
 
@@ -139,7 +141,7 @@ CATALOGUE: Final[tuple[Privilege, ...]] = (
     _cluster("FlushAll", _V2_2),
     _cluster("CreateDatabase", _V2_2),
     _cluster("DropDatabase", _V2_2),
-    _cluster("ListDatabases", _V2_2),
+    replace(_cluster("ListDatabases", _V2_2), delegable=True),
     # 3.0 moved it to the database level, as its own list of groups shows; `*.*` is right for it on every server.
     _cluster("RenameCollection", _V2_2),
     _cluster("UpdateResourceGroups", (2, 4)),
@@ -179,6 +181,11 @@ CATALOGUE: Final[tuple[Privilege, ...]] = (
 _BY_NAME: Final = {row.name: row for row in CATALOGUE}
 _BY_FOLDED_NAME: Final = {row.name.lower(): row.name for row in CATALOGUE}
 
+NOT_DELEGABLE: Final = frozenset(
+    row.name for row in CATALOGUE if not row.delegable and row.level not in {Level.DATABASE, Level.COLLECTION}
+) | {"Admin"}
+"""What reaches beyond single databases, or gives everything. Admin is a group of 2.4.10 that mixes levels."""
+
 _OTHER_NAMES: Final = {
     # The names that the public documentation and other clients use for the built-in groups.
     "clusterro": "ClusterReadOnly",
@@ -202,6 +209,14 @@ _LIKENESS: Final = 0.8
 def find(name: str) -> Privilege | None:
     """Return the privilege of exactly this name; None if there is none."""
     return _BY_NAME.get(name)
+
+
+def is_delegable(name: str) -> bool:
+    """Return whether other namespaces may be let grant a privilege or a built-in group: only what stays within databases.
+
+    A privilege that is not in the catalogue is not delegable until someone has looked at what it gives.
+    """
+    return name in _BY_NAME and name not in NOT_DELEGABLE
 
 
 def suggest(name: str) -> str | None:

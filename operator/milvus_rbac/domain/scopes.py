@@ -30,6 +30,8 @@ class KnownPrivileges:
     """Privilege groups that a resource asks for, whether they exist or not."""
     aliases: Mapping[Place, str | None] = field(default_factory=dict)
     """The collection behind each alias; None where the operator's account may not look it up."""
+    meant_groups: Mapping[str, str] = field(default_factory=dict)
+    """By the name of a MilvusPrivilegeGroup: the group that it has in Milvus."""
     groups_unreadable: bool = False
     """Whether the server has groups and does not show them to the operator's account."""
 
@@ -58,7 +60,7 @@ def check_member(name: str, known_privileges: KnownPrivileges) -> Refusal | None
         )
         return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}.")
     if row is None and name not in known_privileges.levels:
-        return _unknown(name, where)
+        return _unknown(name, where, known_privileges)
     if known_privileges.levels and name not in known_privileges.levels:
         return Refusal(
             Reason.UNSUPPORTED_BY_SERVER,
@@ -117,7 +119,7 @@ def _check_unlisted(
     if name in known_privileges.levels:
         # The server is newer than the catalogue: what only it knows passes through.
         return _check_scope(name, known_privileges.levels[name], row, where)
-    return _unknown(name, where)
+    return _unknown(name, where, known_privileges)
 
 
 def expand(name: str, row: GrantRow, known_privileges: KnownPrivileges) -> Iterator[Grant]:
@@ -158,9 +160,16 @@ V1_SINCE = (2, 3)
 """The newest line whose privileges are known to every server without V2 grants."""
 
 
-def _unknown(name: str, where: str) -> Refusal:
-    hint = privileges.suggest(name)
-    advice = f"write {hint}" if hint else "see docs/milvusrole.md for the names"
+def _unknown(name: str, where: str, known_privileges: KnownPrivileges) -> Refusal:
+    hint = privileges.find(privileges.suggest(name) or "")
+    if (meant := known_privileges.meant_groups.get(name)) is not None:
+        advice = f"the MilvusPrivilegeGroup {name} has the groupName {meant}: write that"
+    elif hint is None:
+        advice = "see docs/milvusrole.md for the names"
+    elif _check_server(hint, where, known_privileges) is None:
+        advice = f"write {hint.name}"
+    else:
+        advice = f"{hint.name} is near, but this server does not have it: name single privileges that it has"
     return Refusal(Reason.UNKNOWN_PRIVILEGE, f"{where}: Milvus has no privilege {name}; {advice}.")
 
 
@@ -184,8 +193,10 @@ def _check_known(
     privilege: Privilege, row: GrantRow, where: str, known_privileges: KnownPrivileges
 ) -> Refusal | None:
     name = privilege.name
-    if privilege.whole_database and row.collections:
-        advice = f"Milvus applies {name} to the whole database whatever the collection: put it in a row without collections."
+    if privilege.whole_database:
+        if row.collections in {(), (ANY,)}:
+            return None
+        advice = f'Milvus applies {name} to the whole database whatever the collection: put it in a row with collections: ["*"].'
         return Refusal(Reason.INVALID_SCOPE, f"{where}: {advice}")
     if privilege.everything:
         # Milvus 2.3.5 accepts a grant of All on every database, and it has no effect.
@@ -216,7 +227,9 @@ def _check_scope(name: str, level: Level | None, row: GrantRow, where: str) -> R
         advice = f"{name} acts on the whole cluster: put it in a row without database and collections."
     elif level is Level.DATABASE and row.collections:
         advice = f"{name} acts on a whole database: put it in a row without collections."
-    elif row.database == ANY and row.collections:
+    elif level is Level.COLLECTION and not row.collections:
+        advice = f'{name} acts on collections: name them in collections, or write ["*"] for all of them.'
+    elif row.database == ANY and row.collections not in {(), (ANY,)}:
         advice = (
             "collections need a database by name: Milvus has no collection of the same name in all databases."
         )

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from milvus_rbac.api.v1alpha1.names import MilvusName, NamespaceName
 from milvus_rbac.api.v1alpha1.resource import Rule, Shape, validated_by
 from milvus_rbac.domain import delegation
+from milvus_rbac.domain.privileges import NOT_DELEGABLE
 
 MAX_NAMES = 64
 MAX_VALUES = 32
@@ -104,13 +105,14 @@ class Delegation(Shape):
             max_length=MAX_NAMES,
             json_schema_extra=validated_by(
                 Rule(
-                    f"self.all(one, !(one in {sorted(delegation.GIVES_EVERYTHING | delegation.GIVES_ACCESS)}))",
-                    "privileges that give everything, or that control access, can't be delegated: name other privileges",
+                    f"self.all(one, !(one in {sorted(NOT_DELEGABLE)}))",
+                    "privileges that reach beyond single databases can't be delegated (only ListDatabases can): name other privileges",
                 )
             ),
         ),
     ] = ()
-    """Privileges and privilege groups that may be granted: exactly these names."""
+    """Privileges and privilege groups that may be granted: exactly these names. Only what stays within databases can be
+    delegated, and ListDatabases."""
     roles: Annotated[
         tuple[MilvusName, ...],
         Field(
@@ -120,7 +122,8 @@ class Delegation(Shape):
             ),
         ),
     ] = ()
-    """Further roles that MilvusUsers may hold, by name; they may always hold roles that MilvusRoles of their own namespace own."""
+    """Further roles that MilvusUsers may hold, by name, as long as such a role holds only what can be delegated; they may always
+    hold roles that MilvusRoles of their own namespace own."""
     may_adopt: bool | None = None
     """True lets the namespaces take over users and roles that exist already, as spec.adoption of the resource says."""
     accept_weak_isolation: bool | None = None

@@ -13,8 +13,10 @@ from milvus_rbac.api.v1alpha1.resource import (
     REASON,
     Column,
     Resource,
+    Rule,
     Shape,
     immutable,
+    validated_by,
 )
 
 MAX_ROWS = 500
@@ -30,10 +32,24 @@ class GrantRow(Shape):
     """Names of privileges or privilege groups: Search, Query, Insert and so on, without the prefix Privilege."""
     database: MilvusName | None = None
     """The database; without it, the one named default. A privilege about the whole cluster takes none."""
-    collections: Annotated[tuple[MilvusName, ...], Field(min_length=1, max_length=MAX_COLLECTIONS)] | None = (
-        None
-    )
-    """The collections; without it, all of them. A privilege about a whole database takes none."""
+    collections: (
+        Annotated[
+            tuple[MilvusName, ...],
+            Field(
+                min_length=1,
+                max_length=MAX_COLLECTIONS,
+                json_schema_extra=validated_by(
+                    Rule(
+                        "size(self) == 1 || !('*' in self)",
+                        "* stands for all collections: write it alone, or name collections",
+                    )
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    """The collections, by name; `*` alone stands for all of them, those to come included. Privileges about collections need it;
+    a privilege about a whole database or the cluster takes none."""
 
 
 class MilvusRoleSpec(ClaimantSpec):
@@ -49,9 +65,9 @@ class MilvusRoleSpec(ClaimantSpec):
     ]
     """Name of the role in Milvus: a letter or `_`, then letters, digits, `_` and `$`, and further characters if the server's
     settings allow them. It can't be changed later."""
-    grants: Annotated[tuple[GrantRow, ...], Field(max_length=MAX_ROWS)] = ()
-    """All grants of the role, at most 10,000: each privilege on each collection. A privilege that is granted to the role by hand
-    is revoked again."""
+    grants: Annotated[tuple[GrantRow, ...], Field(max_length=MAX_ROWS)]
+    """All grants of the role, at most 10,000: each privilege on each collection; `[]` for none. A privilege that is granted to
+    the role by hand is revoked again. While a row is wrong, or waits for something, what the role had stays."""
     description: Annotated[str, Field(max_length=1024)] | None = None
     """The role's description in Milvus, at most 1024 bytes. Milvus before 2.6.19 has no descriptions, so it is left out there.
     Without this field, the description in Milvus stays as it is."""

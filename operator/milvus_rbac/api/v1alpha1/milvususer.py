@@ -76,7 +76,8 @@ class MilvusUserSpec(ClaimantSpec):
         tuple[MilvusName, ...],
         Field(max_length=MAX_ROLES, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = ()
-    """All roles of the user, by their names in Milvus. A role that is bound to the user by hand is unbound again."""
+    """All roles of the user, by their names in Milvus. A role that is bound to the user by hand is unbound again. While one of
+    them is wrong, or is not there yet, the roles that the user had stay bound."""
     description: Annotated[str, Field(max_length=1024)] | None = None
     """The user's description in Milvus, at most 1024 bytes. Milvus before 2.6.19 has no descriptions, so it is left out there.
     Without this field, the description in Milvus stays as it is."""
