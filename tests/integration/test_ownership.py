@@ -250,7 +250,7 @@ def test_a_user_with_another_password_is_a_conflict_until_adoption_is_always(
     story.password("app", PASSWORD)
     story.user("app", user)
     condition = story.wait_reason("MilvusUser", "app", "Conflict")
-    assert "the password" in condition["message"]
+    assert "would set its password to the Secret's" in condition["message"]
     assert story.written == []
     story.user("app", user, adoption="Always")
     story.wait_ready("MilvusUser", "app")

@@ -201,12 +201,7 @@ class Kubernetes:
         if plural == "customresourcedefinitions":
             return {"metadata": {"name": name}, "spec": {"versions": []}}
         if method == "GET" and name is None:
-            items = [
-                one
-                for (kind, where, _), one in self.objects.items()
-                if kind == plural and namespace in {None, where}
-            ]
-            return {"items": items, "metadata": {"resourceVersion": str(next(self._versions))}}
+            return self._list(plural, namespace)
         if method == "POST":
             return self._create(plural, namespace or "", body)
         known = self.objects.get((plural, namespace or "", name or ""))
@@ -221,9 +216,19 @@ class Kubernetes:
                 known |= _copy(body)
             case "PATCH":
                 _patch(known, body, only="status" if sub else None)
+            case "DELETE":
+                known["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
             case _:
                 raise AssertionError(method)
         return self._store(plural, known, "MODIFIED")
+
+    def _list(self, plural: str, namespace: str | None) -> Json:
+        items = [
+            one
+            for (kind, where, _), one in self.objects.items()
+            if kind == plural and namespace in {None, where}
+        ]
+        return {"items": items, "metadata": {"resourceVersion": str(next(self._versions))}}
 
     def _create(self, plural: str, namespace: str, body: Json) -> Json:
         name = body["metadata"].get("name") or body["metadata"]["generateName"] + uuid.uuid4().hex[:8]
@@ -240,9 +245,16 @@ class Kubernetes:
         if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
             del self.objects[plural, metadata["namespace"], metadata["name"]]
             event = "DELETED"
+            self._collect_garbage(metadata["uid"])
         if self.on_event is not None:
             self.on_event(plural, event, _copy(known))
         return known
+
+    def _collect_garbage(self, uid: str) -> None:
+        """Delete what belongs to an object that is gone, as the garbage collector does."""
+        for (plural, namespace, name), one in list(self.objects.items()):
+            if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences") or ()):
+                self.delete(plural, namespace, name)
 
 
 def _copy(body: Json) -> Json:

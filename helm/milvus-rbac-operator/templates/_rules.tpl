@@ -1,4 +1,4 @@
-{{- /* All that the operator may do where it serves. It deletes nothing, and creates nothing but Secrets and Events. */}}
+{{- /* All that the operator may do where it serves. It creates and deletes nothing but Secrets of its own, and Events. */}}
 {{- define "operator.rules" -}}
 {{ include "operator.resourceRule" . }}
 - apiGroups: [rbac.milvus.io]
@@ -6,8 +6,9 @@
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
-  # listed and watched as metadata only; read when a resource names one; written for generatePassword and connectionSecret
-  verbs: [get, list, watch, create, patch]
+  # listed and watched as metadata only; read when a resource names one; those that it made for generatePassword and
+  # connectionSecret are written, and deleted when no resource names them any more
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]  # certificates of authorities

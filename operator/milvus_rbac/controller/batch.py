@@ -5,19 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnectionSpec, Mode
+from milvus_rbac.controller import passwords
 from milvus_rbac.controller.background import Background, Slots
 from milvus_rbac.controller.cache import Cache
 from milvus_rbac.controller.claims import Site, claims_of, granted_databases, with_rivals
 from milvus_rbac.controller.connection import Link
 from milvus_rbac.controller.entry import Entry
-from milvus_rbac.controller.memory import Memory, Reading
-from milvus_rbac.controller.passwords import Passwords
+from milvus_rbac.controller.made_secrets import MadeSecrets
+from milvus_rbac.controller.memory import ClaimMemory, Memory, Reading
 from milvus_rbac.controller.workqueue import Item, Urgency
-from milvus_rbac.domain.claims import Claim, Kind, WantedUser
-from milvus_rbac.domain.conditions import Refusal
+from milvus_rbac.domain.claims import Claim, Kind, SecretVersion, WantedUser
+from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.ownership import assemble, owners
 from milvus_rbac.domain.scopes import KnownPrivileges
+from milvus_rbac.kube.client import ClusterError
 from milvus_rbac.milvus.port import Password, PasswordTexts
 
 
@@ -46,7 +48,7 @@ class Collector:
 
     cache: Cache
     memory: Memory
-    passwords: Passwords
+    secrets: MadeSecrets
     background: Background
     slots: Slots
 
@@ -106,10 +108,21 @@ class Collector:
         async with self.slots.of(namespace):
             # Nothing is generated while the connection only observes.
             if mode is Mode.ENFORCE and not (claim.suspended or claim.deleting):
-                refusal = await self.passwords.generate(entry, record, newest)
+                refusal = await self.secrets.generate(entry, record)
                 if refusal is not None:
                     return Reading(refusal=refusal)
-            return await self.passwords.read(entry, record, newest)
+            return await self._with_former(entry, record, newest)
+
+    async def _with_former(self, entry: Entry, record: ClaimMemory, newest: SecretVersion | None) -> Reading:
+        """Read a user's Secret; until its password is in force, what it replaces may be in a Secret that is not named any more."""
+        reading = await passwords.read(self.secrets.cluster, entry, record, newest)
+        if reading.password is None or reading.previous is not None or reading.version == entry.password:
+            return reading
+        try:
+            former = await self.secrets.former_password(entry)
+        except ClusterError as error:
+            return Reading(refusal=Refusal(Reason.WAITING_FOR_SECRET, error.message))
+        return replace(reading, previous=former)
 
     def _with_reading(
         self, claim: Claim, entries: Mapping[str, Entry], readings: Mapping[str, Reading]
@@ -119,13 +132,14 @@ class Collector:
             return claim
         entry = entries[claim.ref.uid]
         same_text = self.memory.of(claim.ref.uid).is_in_force(reading)
+        rotated = is_rotated(entry, reading) and not same_text
         wanted = replace(
             claim.wanted,
             password=reading.version,
-            rotated=is_rotated(entry, reading) and not same_text,
+            rotated=rotated,
             is_generated=entry.user is not None and entry.user.generate_password is not None,
             known_digest=known_digest(entry, reading, same_text=same_text),
-            password_refusal=reading.refusal,
+            password_refusal=reading.refusal or (reading.previous_refusal if rotated else None),
         )
         return replace(claim, wanted=wanted)
 

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from milvus_rbac.controller.entry import CONNECTION, Entry, Name, read_entry
+from milvus_rbac.controller.marks import Mark
 from milvus_rbac.controller.tenancy import Labels, Tenancy
 from milvus_rbac.domain.claims import Kind, SecretVersion
 
 MOST_TOMBSTONES = 10_000
 """How many objects that are gone are remembered, against events that arrive late."""
 _Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 Claimed = tuple[Name, str, str]
 """Connection, kind and name in Milvus."""
@@ -69,6 +71,9 @@ class Cache:
         self._by_claim: defaultdict[Claimed, set[str]] = defaultdict(set)
         self._counts: defaultdict[Name, Counter[tuple[str, str]]] = defaultdict(Counter)
         self._secrets: dict[Name, SecretVersion] = {}
+        self._marks: dict[Name, Mark] = {}
+        """Of the Secrets that the operator made."""
+        self._by_mark: defaultdict[tuple[str, ...], set[Name]] = defaultdict(set)
 
     # --- what was seen
 
@@ -119,14 +124,19 @@ class Cache:
         self._unlink(entry)
         self._note(CacheChange(entry, is_gone=True))
 
-    def put_secret(self, name: Name, version: SecretVersion | None) -> None:
-        """Remember a Secret's version, None when it is gone."""
+    def put_secret(self, name: Name, version: SecretVersion | None, mark: Mark | None = None) -> None:
+        """Remember a Secret's version, None when it is gone, and for whom the operator made it, if it did."""
         if self._secrets.get(name) == version:
             return
+        if (before := self._marks.pop(name, None)) is not None:
+            _discard(self._by_mark, _mark_key(name, before), name)
         if version is None:
             del self._secrets[name]
         else:
             self._secrets[name] = version
+            if mark is not None:
+                self._marks[name] = mark
+                self._by_mark[_mark_key(name, mark)].add(name)
         for uid in self._by_secret.get(name, ()):
             self._note(CacheChange(self.entries[uid], by_secret=True))
 
@@ -221,6 +231,12 @@ class Cache:
         """Return the newest version that was seen of a Secret."""
         return self._secrets.get(name)
 
+    def made_secrets(self, entry: Entry) -> set[Name]:
+        """Return the Secrets that the operator made for a MilvusUser, or for an earlier one with the same user."""
+        released = Mark("", entry.claimed_name, "/".join(self.connection_name(entry) or ()))
+        owned = self._by_mark.get((entry.uid,), ())
+        return {*owned, *self._by_mark.get(_mark_key(entry.name, released), ())}
+
     def secret_names(self) -> Iterable[Name]:
         """Return the Secrets that are there."""
         return tuple(self._secrets)
@@ -282,8 +298,13 @@ class Cache:
             del self._counts[connection]
 
 
-def _discard(index: dict[_Key, set[str]], key: _Key, uid: str) -> None:
-    """Take a uid out of an index, and its key with the last one."""
+def _mark_key(name: Name, mark: Mark) -> tuple[str, ...]:
+    """Return under what a Secret is found: its MilvusUser, or the namespace, user and connection that it was made for."""
+    return (mark.owner,) if mark.owner else (name[0], mark.user, mark.connection)
+
+
+def _discard(index: dict[_Key, set[_Value]], key: _Key, uid: _Value) -> None:
+    """Take a value out of an index, and its key with the last one."""
     index[key].discard(uid)
     if not index[key]:
         del index[key]

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final, Literal
 
 from milvus_rbac.controller.entry import Entry
@@ -27,6 +28,20 @@ TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 """How Kubernetes writes a time."""
 
 logger = logging.getLogger(__name__)
+
+
+class EventReason(StrEnum):
+    """Why there is an Event about something that was done; one about trouble has the reason of the condition."""
+
+    ADOPTED = "Adopted"
+    DRIFT_CORRECTED = "DriftCorrected"
+    DROPPED = "Dropped"
+    LEFT_BEHIND = "LeftBehind"
+    PASSWORD_GENERATED = "PasswordGenerated"  # noqa: S105 - no password
+    PASSWORD_ROTATED = "PasswordRotated"  # noqa: S105 - no password
+    RECOVERED = "Recovered"
+    SECRET_DELETED = "SecretDeleted"  # noqa: S105 - no password
+    SECRET_RELEASED = "SecretReleased"  # noqa: S105 - no password
 
 
 @dataclass(frozen=True, slots=True)

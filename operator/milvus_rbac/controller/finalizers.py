@@ -4,20 +4,18 @@ No Milvus is asked here: what is decided holds whatever a server says.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from milvus_rbac.api.v1alpha1.milvusconnection import Mode
 from milvus_rbac.controller.background import Slots
-from milvus_rbac.controller.cache import Cache
 from milvus_rbac.controller.claims import keeps_on_deletion
 from milvus_rbac.controller.entry import CLASSES, CONNECTION, Entry
-from milvus_rbac.controller.events import Event, EventRecorder
+from milvus_rbac.controller.events import Event, EventReason
+from milvus_rbac.controller.made_secrets import MadeSecrets
 from milvus_rbac.controller.metrics import Metrics
 from milvus_rbac.controller.tenancy import Tenancy
 from milvus_rbac.domain.claims import Kind
-from milvus_rbac.domain.conditions import Reason
-from milvus_rbac.kube.resources import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +33,13 @@ class Leaving:
 class Finalizers:
     """Of one connection, or of the resources that no connection serves."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        cache: Cache,
-        slots: Slots,
-        may_write: Callable[[], None],
-        recorder: EventRecorder,
-        metrics: Metrics,
-    ) -> None:
-        self._cluster = cluster
-        self._cache = cache
+    def __init__(self, secrets: MadeSecrets, slots: Slots, metrics: Metrics) -> None:
+        self._secrets = secrets
+        self._cluster = secrets.cluster
+        self._cache = secrets.cache
         self._slots = slots
-        self._may_write = may_write
-        self._recorder = recorder
+        self._may_write = secrets.may_write
+        self._recorder = secrets.recorder
         self._metrics = metrics
 
     async def add(self, entry: Entry) -> bool:
@@ -70,18 +61,21 @@ class Finalizers:
         self._cache.put(body)
         return True
 
-    async def remove(self, entry: Entry, *, left_behind: bool = False) -> None:
+    async def remove(self, entry: Entry, *, stays: bool = False, left_behind: bool = False) -> None:
         """Take the finalizer off, so that Kubernetes finishes the deletion.
 
         Args:
             entry: a resource that is being deleted.
-            left_behind: its object stays in Milvus, which a log line, a metric and an Event name.
+            stays: its object may stay in Milvus, so the Secrets of a user do, too.
+            left_behind: its object stays in Milvus without an owner, which a log line, a metric and an Event name.
 
         Raises:
             ClusterError: the API server did not take it.
         """
         current = self._cache.entries.get(entry.uid, entry)
         async with self._slots.of(entry.name[0]):
+            if entry.user is not None and (stays or left_behind):
+                await self._secrets.release(entry)
             self._may_write()
             body = await self._cluster.remove_finalizer(current.body)
         if left_behind:
@@ -123,7 +117,7 @@ class Finalizers:
         connection = self._cache.find(CONNECTION, connection_name) if connection_name else None
         if connection is not None:
             message = f"{noun} {name} was left in Milvus when {entry.kind} {entry.name[1]} was deleted."
-            self._recorder.record(connection, [Event("Normal", Reason.READY, message)])
+            self._recorder.record(connection, [Event("Warning", EventReason.LEFT_BEHIND, message)])
 
 
 def sort_leaving(

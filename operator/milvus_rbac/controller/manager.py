@@ -10,8 +10,8 @@ from typing import Any, Final
 from milvus_rbac.controller.cache import Cache, CacheChange
 from milvus_rbac.controller.entry import CONNECTION, Entry, Name
 from milvus_rbac.controller.events import EventRecorder
+from milvus_rbac.controller.marks import read_mark, secret_version
 from milvus_rbac.controller.metrics import Metrics, Standings
-from milvus_rbac.controller.passwords import secret_version
 from milvus_rbac.controller.reconciler import Reconciler, Services
 from milvus_rbac.controller.resync import FIRST, INTERVAL, Resync
 from milvus_rbac.controller.tenancy import Tenancy
@@ -112,7 +112,10 @@ class Manager:
     def on_secret(self, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in that a Secret was seen, has changed or is gone; only its metadata is known."""
         name = (body["metadata"]["namespace"], body["metadata"]["name"])
-        self.cache.put_secret(name, None if event == "DELETED" else secret_version(body))
+        if event == "DELETED":
+            self.cache.put_secret(name, None)
+        else:
+            self.cache.put_secret(name, secret_version(body), read_mark(body))
 
     async def _dispatch(self) -> None:
         """Pass every change of the cache on to who has to look."""

@@ -41,6 +41,8 @@ class Reading:
     previous: Password | None = None
     """What the Secret says was in force before, under the key previous-password."""
     refusal: Refusal | None = None
+    previous_refusal: Refusal | None = None
+    """Why what was in force before can't be as the Secret says."""
 
 
 @dataclass(slots=True)
@@ -81,10 +83,10 @@ class ClaimMemory(Backoff):
     in_force: Password | None = None
     """The text that the server accepted last."""
     not_in_force: set[Password] = field(default_factory=set)
-    generated: tuple[object, str] | None = None
-    """The version of the generated Secret that was found in order, and the rotation it was for."""
-    bound: tuple[object, Mapping[str, str]] | None = None
-    """The version of the application's Secret that was found in order, and its data."""
+    generated: tuple[object, ...] | None = None
+    """The version of the generated Secret that was found in order, and as what."""
+    bound: tuple[object, ...] | None = None
+    """The version of the application's Secret that was found in order, and as what."""
     is_rotation_put_off: bool = False
     """A rotation waits for the one before it to have reached Milvus."""
     made: frozenset[Change] = frozenset()

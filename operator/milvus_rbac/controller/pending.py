@@ -130,7 +130,10 @@ class Pending:
     async def _release(self, entries: Sequence[Entry]) -> None:
         results = await self._background.gather(
             {
-                entry.uid: (item_of(entry), self._finalizers.remove(entry, left_behind=entry.has_claim))
+                entry.uid: (
+                    item_of(entry),
+                    self._finalizers.remove(entry, stays=True, left_behind=entry.has_claim),
+                )
                 for entry in entries
             }
         )

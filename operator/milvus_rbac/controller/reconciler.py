@@ -22,9 +22,9 @@ from milvus_rbac.controller.connection_status import lacking_privileges
 from milvus_rbac.controller.entry import CONNECTION, Entry, Intents
 from milvus_rbac.controller.events import EventRecorder
 from milvus_rbac.controller.finalizers import Finalizers
+from milvus_rbac.controller.made_secrets import MadeSecrets
 from milvus_rbac.controller.memory import Backoff, Memory
 from milvus_rbac.controller.metrics import ConnectionMetrics, Metrics
-from milvus_rbac.controller.passwords import Passwords
 from milvus_rbac.controller.pending import LEAVING_INTERVAL, Pending
 from milvus_rbac.controller.schedule import LONGEST_PROBE, Probe, Schedule
 from milvus_rbac.controller.serving import refuse_connection
@@ -122,17 +122,17 @@ class Reconciler:
 
     def _build(self, services: Services) -> tuple[StatusWriter, Finalizers, TurnRunner]:
         cluster, cache, may_write = services.cluster, services.cache, services.may_write
-        slots, passwords = Slots(), Passwords(services.cluster, services.may_write)
+        slots, secrets = Slots(), MadeSecrets(cluster, cache, may_write, services.recorder)
         writer = StatusWriter(cluster, cache, Slots(first=slots), may_write, services.recorder)
-        finalizers = Finalizers(cluster, cache, slots, may_write, services.recorder, services.metrics)
+        finalizers = Finalizers(secrets, slots, services.metrics)
         runner = TurnRunner(
             connection_uid=self.uid,
             cache=cache,
             queue=self.queue,
             memory=self.memory,
             background=self._background,
-            collector=Collector(cache, self.memory, passwords, self._background, slots),
-            passwords=passwords,
+            collector=Collector(cache, self.memory, secrets, self._background, slots),
+            secrets=secrets,
             finalizers=finalizers,
             writer=writer,
             metrics=self._metrics,

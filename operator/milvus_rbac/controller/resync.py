@@ -13,8 +13,8 @@ from milvus_rbac.api.schema import schema
 from milvus_rbac.api.v1alpha1 import GROUP, KINDS, VERSION, Resource
 from milvus_rbac.controller.cache import Cache
 from milvus_rbac.controller.entry import Name
+from milvus_rbac.controller.marks import read_mark, secret_version
 from milvus_rbac.controller.metrics import Metrics
-from milvus_rbac.controller.passwords import secret_version
 from milvus_rbac.controller.tenancy import Labels, Tenancy
 from milvus_rbac.kube.client import ClusterError
 from milvus_rbac.kube.resources import Cluster
@@ -122,7 +122,7 @@ class Resync:
         def take(body: dict[str, Any]) -> None:
             name = (body["metadata"]["namespace"], body["metadata"]["name"])
             seen.add(name)
-            self._cache.put_secret(name, secret_version(body))
+            self._cache.put_secret(name, secret_version(body), read_mark(body))
 
         listing = await self._cluster.list_secret_metadata(take)
         unreadable |= listing.unreadable

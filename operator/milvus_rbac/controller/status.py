@@ -102,7 +102,7 @@ def report(
     if stale:
         status["pendingRevokes"] = as_pending(stale)
     conditions = list(summarize_ready(refusals, _success(plan.claim, held, stale), entry.generation))
-    if isinstance(held, User):
+    if isinstance(held, User) and not _is_hidden(plan, held):
         conditions += _password_condition(entry, plan, outcome, held, server)
     if server.observe_only:
         conditions += _tell_plan(entry, plan, held, status)

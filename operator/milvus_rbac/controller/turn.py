@@ -20,10 +20,10 @@ from milvus_rbac.controller.connection import Link
 from milvus_rbac.controller.connection_status import Crowd
 from milvus_rbac.controller.entry import Entry, Intents, intents_of
 from milvus_rbac.controller.finalizers import Finalizers
+from milvus_rbac.controller.made_secrets import MadeSecrets
 from milvus_rbac.controller.memory import ClaimMemory, Memory
 from milvus_rbac.controller.metrics import Audit, ConnectionMetrics
 from milvus_rbac.controller.ownership import OwnershipRecord, lost_claims, refused_creates
-from milvus_rbac.controller.passwords import Passwords
 from milvus_rbac.controller.reconcile import Result, Turn, reconcile_once
 from milvus_rbac.controller.requeue import wake_and_wait
 from milvus_rbac.controller.status import (
@@ -60,6 +60,8 @@ logger = logging.getLogger(__name__)
 
 RETRY: Final = 30.0
 """Seconds until a claim is reconciled again whose password Milvus gave no verdict on, or whose rotation was put off."""
+SECRET_RETRY: Final = 60.0
+"""Seconds after which a Secret that could not be read or written is tried again at the latest: a quota may have been raised."""
 LONGEST_TIMER: Final = timedelta(days=2)
 """Further away, an expiry is found by one of the looks in between: an interval is a day at most."""
 MOST_DECISIONS: Final = 3
@@ -94,7 +96,7 @@ class TurnRunner:
     memory: Memory
     background: Background
     collector: Collector
-    passwords: Passwords
+    secrets: MadeSecrets
     finalizers: Finalizers
     writer: StatusWriter
     metrics: ConnectionMetrics
@@ -342,14 +344,19 @@ class TurnRunner:
         waits = refusal is not None and refusal.reason is Reason.WAITING_FOR_SECRET
         is_missing = secret_failed and self._is_absent(entry)
         if unsure or waits or (secret_failed and not is_missing):
-            self.queue.add_after(self._item(entry), record.backoff())
+            pause = record.backoff()
+            self.queue.add_after(
+                self._item(entry), min(pause, SECRET_RETRY) if secret_failed or waits else pause
+            )
             return False
         return True
 
     def _is_absent(self, entry: Entry) -> bool:
-        """Return whether a user's Secret is not there, as far as the watch knows: its creation wakes the claim."""
+        """Return whether a user's Secret is not there, and others are to create it: that wakes the claim."""
         spec = entry.user
-        return spec is None or self.cache.secret((entry.name[0], spec.password_source.name)) is None
+        if spec is None or spec.generate_password is not None:
+            return spec is None
+        return self.cache.secret((entry.name[0], spec.password_source.name)) is None
 
     async def _report_unanswered(self, entry: Entry, record: ClaimMemory, refusal: Refusal) -> bool:
         """Report that Milvus did not answer one change, and try it again behind the others, alone."""
@@ -378,7 +385,7 @@ class TurnRunner:
         if heir is not None and is_there and not heir.has_claim:
             return True  # it wakes this one as soon as it is written down that the object is its own
         if result.outcome.is_complete(plan):
-            await self.finalizers.remove(entry, left_behind=plan.left_behind)
+            await self.finalizers.remove(entry, stays=bool(plan.claim.heir), left_behind=plan.left_behind)
             return True
         _, error = result.outcome.failed[entry.uid][0]
         message = f"Milvus refused to drop it: {error.refusal.message}"
@@ -387,8 +394,8 @@ class TurnRunner:
         return False
 
     async def _hand_out(self, entry: Entry, plan: ClaimPlan, played: Played) -> Refusal | None:
-        """Write the application's Secret with what is in force; return why that was not possible."""
-        if entry.user is None or entry.user.connection_secret is None or played.server.observe_only:
+        """Write the application's Secret with what is in force, and delete what is not named any more; return why that was not possible."""
+        if entry.user is None or played.server.observe_only:
             return None
         held = held_now(plan, played.result, played.server)
         reading = played.batch.readings.get(entry.uid)
@@ -397,9 +404,11 @@ class TurnRunner:
             return None
         if plan.origin is None or plan.claim.suspended:
             return None
-        newest = self.cache.secret((entry.name[0], entry.user.connection_secret.name))
         record = self.memory.of(entry.uid)
-        return await self.passwords.hand_out(entry, record, played.site.address, reading.password, newest)
+        refusal = await self.secrets.hand_out(entry, record, played.site.address, reading.password)
+        if refusal is None:
+            await self.secrets.delete_unnamed(entry)
+        return refusal
 
     def _wake_at_expiry(self, entry: Entry, plan: ClaimPlan) -> None:
         """Have a user looked at when it expires, at once if that was while the turn ran."""

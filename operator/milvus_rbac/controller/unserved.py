@@ -11,6 +11,7 @@ from milvus_rbac.controller.claims import unreadable_spec
 from milvus_rbac.controller.entry import CONNECTION, Entry, Name
 from milvus_rbac.controller.events import EventRecorder
 from milvus_rbac.controller.finalizers import Finalizers
+from milvus_rbac.controller.made_secrets import MadeSecrets
 from milvus_rbac.controller.memory import Memory
 from milvus_rbac.controller.metrics import Metrics
 from milvus_rbac.controller.status import pending_report
@@ -41,7 +42,8 @@ class Unserved:
         self._queue = Workqueue()
         self._memory = Memory()
         self._background = Background(self._queue)
-        self._finalizers = Finalizers(cluster, cache, slots, may_write, recorder, metrics)
+        secrets = MadeSecrets(cluster, cache, may_write, recorder)
+        self._finalizers = Finalizers(secrets, slots, metrics)
         self._writer = StatusWriter(cluster, cache, slots, may_write, recorder)
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -98,7 +100,7 @@ class Unserved:
             self._memory.forget(entry.uid)
         elif entry.deleting:
             if entry.has_finalizer:
-                await self._finalizers.remove(entry, left_behind=entry.has_claim)
+                await self._finalizers.remove(entry, stays=True, left_behind=entry.has_claim)
         else:
             record = self._memory.of(entry.uid)
             report = pending_report(entry, refusal)

@@ -74,16 +74,26 @@ def remove_finalizer(body: Mapping[str, Any]) -> Operations:
 
 
 def change_secret(
-    body: Mapping[str, Any], data: Mapping[str, str], annotations: Mapping[str, str]
+    body: Mapping[str, Any],
+    owners: Sequence[Mapping[str, Any]],
+    data: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
 ) -> Operations:
-    """Replace all data of a Secret and add annotations, as long as it is as the body shows it."""
+    """Replace a Secret's controllers and all its data, and add labels and annotations, as long as it is as the body shows it."""
     metadata = body["metadata"]
-    kept = {**(metadata.get("annotations") or {}), **annotations}
+    others = [one for one in metadata.get("ownerReferences") or () if not one.get("controller")]
+    added = {"labels": labels, "annotations": annotations}
     return [
         _same(body, "uid"),
         _same(body, "resourceVersion"),
-        {"op": "add", "path": "/data", "value": dict(data)},
-        *([{"op": "add", "path": "/metadata/annotations", "value": kept}] if annotations else []),
+        {"op": "add", "path": "/metadata/ownerReferences", "value": [*others, *map(dict, owners)]},
+        *([] if data is None else [{"op": "add", "path": "/data", "value": dict(data)}]),
+        *(
+            {"op": "add", "path": f"/metadata/{field}", "value": {**(metadata.get(field) or {}), **more}}
+            for field, more in added.items()
+            if more
+        ),
     ]
 
 

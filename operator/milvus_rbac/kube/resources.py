@@ -241,18 +241,36 @@ class Cluster:
             raise
 
     async def change_secret(
-        self, secret: Mapping[str, Any], data: Mapping[str, str], annotations: Mapping[str, str]
+        self,
+        secret: Mapping[str, Any],
+        *,
+        owners: Sequence[Mapping[str, Any]],
+        data: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
     ) -> dict[str, Any] | None:
-        """Replace a Secret's data (base64) and add annotations; None when it is not as it was read any more."""
+        """Change a Secret as `patches.change_secret` says; None when it is not as it was read any more. `data` is base64."""
         metadata = secret["metadata"]
         path = _path(_CORE, "secrets", metadata["namespace"], metadata["name"])
-        operations = patches.change_secret(secret, data, annotations)
+        operations = patches.change_secret(secret, owners, data, labels, annotations)
         try:
             return await self.client.request("PATCH", path, body=operations, content_type=JSON_PATCH)
         except ClusterRefused as refusal:
             if refusal.status in {_NOT_FOUND, _CONFLICT, _UNPROCESSABLE}:
                 return None
             raise
+
+    async def delete_secret(self, secret: Mapping[str, Any]) -> None:
+        """Delete a Secret, unless it was changed since it was read; one that is gone or another one by now is left alone."""
+        metadata = secret["metadata"]
+        path = _path(_CORE, "secrets", metadata["namespace"], metadata["name"])
+        guards = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": guards}
+        try:
+            await self.client.request("DELETE", path, body=body)
+        except ClusterRefused as refusal:
+            if refusal.status not in {_NOT_FOUND, _CONFLICT}:
+                raise
 
     async def post_event(
         self, about: Mapping[str, Any], type_: EventType, reason: str, message: str, at: datetime

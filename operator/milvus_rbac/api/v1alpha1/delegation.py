@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from milvus_rbac.api.v1alpha1.names import MilvusName, NamespaceName
+from milvus_rbac.api.v1alpha1.names import LabelValue, MilvusName, NamespaceName
 from milvus_rbac.api.v1alpha1.resource import Rule, Shape, validated_by
 from milvus_rbac.domain import delegation
 from milvus_rbac.domain.privileges import NOT_DELEGABLE
@@ -15,9 +15,6 @@ MAX_VALUES = 32
 LabelKey = Annotated[
     str,
     StringConstraints(min_length=1, max_length=317, pattern=r"^[A-Za-z0-9]([A-Za-z0-9./_-]*[A-Za-z0-9])?$"),
-]
-LabelValue = Annotated[
-    str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")
 ]
 NamePattern = Annotated[
     str,

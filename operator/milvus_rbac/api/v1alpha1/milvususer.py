@@ -6,11 +6,11 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from milvus_rbac.api.v1alpha1.claimant import CONNECTION_REF_IS_IMMUTABLE, ClaimantSpec, ClaimantStatus
 from milvus_rbac.api.v1alpha1.names import (
+    ConnectionSecret,
     DataKey,
     GeneratedPassword,
     MilvusName,
     PasswordSecretRef,
-    SecretRef,
     Uid,
     UserName,
 )
@@ -66,10 +66,10 @@ class MilvusUserSpec(ClaimantSpec):
     generate_password: GeneratedPassword | None = None
     """The operator generates the password and keeps it in a Secret. A new value of the annotation rbac.milvus.io/rotate makes
     it generate another one."""
-    connection_secret: SecretRef | None = None
+    connection_secret: ConnectionSecret | None = None
     """A Secret that the operator creates for the application, with everything that it needs to connect: the keys of a Service
-    Binding of type milvus. It is deleted with this resource. A Secret that exists and does not belong to this resource is
-    never changed."""
+    Binding of type milvus. It is deleted with this resource, unless the user stays in Milvus. A Secret that exists and was not
+    made for this user is never changed."""
     expires_at: AwareDatetime | None = None
     """The time from which on the user does not exist in Milvus, whatever deletionPolicy is. A later time brings it back."""
     roles: Annotated[

@@ -21,6 +21,11 @@ NamespaceName = Annotated[
 DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 """A key of a Secret or a ConfigMap."""
 
+LabelValue = Annotated[
+    str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")
+]
+MAX_METADATA = 32
+
 Uid = Annotated[str, StringConstraints(max_length=64)]
 
 UserName = Annotated[
@@ -94,12 +99,32 @@ class PasswordSecretRef(SecretRef):
     """Key of the Secret with the password."""
 
 
+class SecretMetadata(Shape):
+    """What a Secret that the operator creates carries beside what the operator writes."""
+
+    labels: Annotated[dict[str, LabelValue], Field(max_length=MAX_METADATA)] | None = None
+    """Labels of the Secret."""
+    annotations: (
+        Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=MAX_METADATA)] | None
+    ) = None
+    """Annotations of the Secret."""
+
+
+class ConnectionSecret(SecretRef):
+    """A Secret that the operator creates with all that an application needs."""
+
+    metadata: SecretMetadata | None = None
+    """Labels and annotations of the Secret, beside the operator's own."""
+
+
 class GeneratedPassword(Shape):
     """A Secret that the operator creates with a random password."""
 
     secret_name: ObjectName
-    """Name of the Secret, in the same namespace as this resource and deleted with it. Its keys are `username` and `password`.
-    A Secret that exists and does not belong to this resource is never changed."""
+    """Name of the Secret, in the same namespace as this resource. Its keys are `username` and `password`. It is deleted with this
+    resource, unless the user stays in Milvus. A Secret that exists and was not made for this user is never changed."""
+    metadata: SecretMetadata | None = None
+    """Labels and annotations of the Secret, beside the operator's own."""
 
 
 class CaSecretRef(SecretRef):
