@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from milvus_rbac.controller.events import EventReason
 from milvus_rbac.domain.conditions import Reason
 
 from .repository import ROOT
@@ -97,3 +98,10 @@ def _told_by(module: ast.Module, name: str) -> Iterator[str]:
     for node in module.body:
         if isinstance(node, ast.Assign) and {ast.unparse(target) for target in node.targets} & named:
             yield ast.unparse(node).replace("'", '"')
+
+
+@pytest.mark.parametrize("reason", EventReason)
+def test_every_reason_of_an_event_is_documented(reason: EventReason) -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    table = page.partition("## Events\n")[2].partition("\n## ")[0]
+    assert f"| `{reason}` " in table

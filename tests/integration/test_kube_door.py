@@ -427,26 +427,30 @@ async def test_a_request_is_sent_once(forwarded: Cluster, users: Users, api_forw
 # --- events
 
 
-async def test_the_same_words_are_posted_once_in_ten_minutes(
+async def test_the_same_event_again_within_ten_minutes_raises_its_series(
     cluster: Cluster, control_plane: ControlPlane, namespace: str, users: Users
 ) -> None:
     body = users.create()
     later = AT + timedelta(minutes=9)
     await cluster.post_event(body, "Warning", "Conflict", "It is taken.", AT)
-    await cluster.post_event(body, "Warning", "Conflict", "It is taken.", later)
+    await asyncio.gather(
+        *(cluster.post_event(body, "Warning", "Conflict", "It is taken.", later) for _ in range(3))
+    )
     await cluster.post_event(body, "Normal", "Rotated", "It is new.", later)
     path = f"/api/v1/namespaces/{namespace}/events"
 
     def read() -> list[dict[str, Any]]:
         items = control_plane.get(path)["items"]
-        return sorted(items, key=lambda item: str(item["lastTimestamp"]))
+        return sorted(items, key=lambda item: str(item["eventTime"]))
 
     first, second = read()
     assert (first["reason"], first["type"], first["message"]) == ("Conflict", "Warning", "It is taken.")
     assert first["involvedObject"]["uid"] == body["metadata"]["uid"]
-    assert first["source"]["component"] == first["reportingComponent"] == "milvus-rbac-operator"
+    assert first["reportingComponent"] == "milvus-rbac-operator"
+    assert first["series"]["count"] == 4
     assert second["reason"] == "Rotated"
-    await cluster.post_event(body, "Warning", "Conflict", "It is taken.", AT + timedelta(minutes=11))
+    assert "series" not in second
+    await cluster.post_event(body, "Warning", "Conflict", "It is taken.", later + timedelta(minutes=11))
     assert len(read()) == 3
 
 

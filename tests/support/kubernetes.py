@@ -262,9 +262,12 @@ def _copy(body: Json) -> Json:
     return copied
 
 
-def _patch(known: Json, operations: list[Json], only: str | None) -> None:
-    """Apply a JSON Patch; a failed test refuses all of it."""
+def _patch(known: Json, operations: list[Json] | Json, only: str | None) -> None:
+    """Apply a JSON Patch, of which a failed test refuses all; or a merge patch of whole fields."""
     made = _copy(known)
+    if isinstance(operations, dict):
+        known |= operations
+        return
     for operation in operations:
         *parents, last = operation["path"].removeprefix("/").split("/")
         where: Any = made

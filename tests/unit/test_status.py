@@ -7,7 +7,6 @@ import pytest
 from milvus_rbac.controller.apply import Outcome
 from milvus_rbac.controller.claims import claim_of
 from milvus_rbac.controller.entry import Entry
-from milvus_rbac.controller.events import Event
 from milvus_rbac.controller.reconcile import Result
 from milvus_rbac.controller.status import (
     MOST_GRANTS,
@@ -324,10 +323,16 @@ class TestEvents:
             (user(), (WAITING_FOR_ROLE,), [], "to wait at first is no news"),
             (user(), (CONFLICT,), [("Warning", "Conflict")], "trouble is"),
             (after("True", "Ready"), (), [], "still Ready"),
-            (after("False", "Conflict"), (), [("Normal", "Ready")], "out of trouble"),
+            (after("False", "Conflict"), (), [("Normal", "Recovered")], "out of trouble"),
             (after("True", "Ready"), (CONFLICT,), [("Warning", "Conflict")], "into trouble"),
             (after("False", "Conflict"), (CONFLICT,), [], "the same trouble"),
             (after("False", "Contested"), (CONFLICT,), [("Warning", "Conflict")], "another trouble"),
+            (
+                after("True", "Ready"),
+                (SUSPENDED,),
+                [("Normal", "Suspended")],
+                "what was wished is no trouble",
+            ),
         ],
     )
     def test_a_turn_of_ready_is_told(
@@ -342,7 +347,7 @@ class TestEvents:
             (
                 after("True", "Ready"),
                 (BindRole("app", "x"),),
-                ["Put back what others had changed: bind role x to user app."],
+                [("DriftCorrected", "Put back what others had changed: bind role x to user app.")],
                 "drift",
             ),
             (after("True", "Ready", 0), (BindRole("app", "x"),), [], "the spec asked for it"),
@@ -351,25 +356,42 @@ class TestEvents:
             (
                 after("True", "Ready"),
                 (UPDATE,),
-                ["Changed the password to the Secret's: update the password of user app."],
+                [
+                    (
+                        "PasswordRotated",
+                        "Changed the password to the Secret's: update the password of user app.",
+                    )
+                ],
                 "a rotation is no repair",
             ),
             (
                 user(),
                 (RECREATE, BindRole("app", "x")),
-                ["Changed the password to the Secret's: drop and re-create user app to change its password."],
+                [
+                    (
+                        "PasswordRotated",
+                        "Changed the password to the Secret's: drop and re-create user app to change its password.",
+                    )
+                ],
                 "a rotation is told always",
             ),
             (after("True", "Ready"), (), [], "nothing was done"),
         ],
     )
     def test_what_was_done_without_being_asked_for_is_told(
-        self, body: Json, changes: tuple[Change, ...], told: list[str], why: str
+        self, body: Json, changes: tuple[Change, ...], told: list[tuple[str, str]], why: str
     ) -> None:
         observed = State() if CreateUser("app") in changes else held()
         one = tell(body, observed, outcome=done(*changes))
-        assert [news.message for news in one.changes] == told, why
-        assert all(news == Event("Normal", "Ready", news.message) for news in one.changes)
+        assert [(news.reason, news.message) for news in one.changes] == told, why
+        assert {news.type for news in one.changes} <= {"Normal"}
+
+    def test_what_was_taken_over_and_what_has_expired_is_told(self) -> None:
+        (adopted,) = tell(user(), held(), origin=Origin.ADOPTED).changes
+        assert (adopted.reason, adopted.message) == (
+            "Adopted",
+            "Took over the user app, which was in Milvus already.",
+        )
 
 
 class TestPending:

@@ -15,9 +15,9 @@
 - apiGroups: [milvus.io]
   resources: [milvuses]
   verbs: [get]  # where the Milvus of a milvusRef is
-- apiGroups: [""]
+- apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, patch]  # patch: how often the same has happened
 {{- end }}
 
 {{- define "operator.resourceRule" -}}

@@ -98,6 +98,7 @@ async def _run(settings: Settings) -> None:
             Client(access, count=count),
             settings.namespaces,
             events=Client(access, EVENT_CONNECTIONS, count=count),
+            instance=settings.identity,
         ) as cluster,
     ):
         lease = Lease(

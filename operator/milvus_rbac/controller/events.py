@@ -14,7 +14,8 @@ from typing import Final, Literal
 
 from milvus_rbac.controller.entry import Entry
 from milvus_rbac.controller.metrics import Metrics
-from milvus_rbac.domain.changes import Change, RecreateUser, UpdatePassword, describe
+from milvus_rbac.domain.changes import Change, DropUser, RecreateUser, UpdatePassword, describe
+from milvus_rbac.domain.claims import Origin
 from milvus_rbac.domain.conditions import Condition, Patience, Reason, patience
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.kube.client import ClusterError
@@ -104,15 +105,25 @@ def repairs_of(entry: Entry, plan: ClaimPlan, done: Iterable[Change]) -> list[Ch
     return [change for change in done if not isinstance(change, UpdatePassword | RecreateUser)]
 
 
-def events_of_changes(done: Iterable[Change], repairs: Iterable[Change]) -> tuple[Event, ...]:
-    """Return the Events about rotations and repairs."""
+def events_of_changes(
+    plan: ClaimPlan, done: Iterable[Change], repairs: Iterable[Change]
+) -> tuple[Event, ...]:
+    """Return the Events about rotations, repairs, adoptions and expired users. What is created for the first time gets none."""
     events = []
+    name = f"{plan.claim.ref.kind.noun} {plan.claim.object_name}"
+    if plan.origin is Origin.ADOPTED and plan.claim.origin is None:
+        message = f"Took over the {name}, which was in Milvus already."
+        events.append(Event("Normal", EventReason.ADOPTED, message))
     rotations = [change for change in done if isinstance(change, UpdatePassword | RecreateUser)]
     if rotations:
         message = f"Changed the password to the Secret's: {describe(rotations[0])}."
-        events.append(Event("Normal", Reason.READY, message))
+        events.append(Event("Normal", EventReason.PASSWORD_ROTATED, message))
+    if plan.claim.expired and any(isinstance(change, DropUser) for change in done):
+        message = f"Dropped the {name}, because spec.expiresAt has passed."
+        events.append(Event("Normal", EventReason.DROPPED, message))
     if text := "; ".join(describe(change) for change in repairs):
-        events.append(Event("Normal", Reason.READY, f"Put back what others had changed: {text}."))
+        message = f"Put back what others had changed: {text}."
+        events.append(Event("Normal", EventReason.DRIFT_CORRECTED, message))
     return tuple(events)
 
 
@@ -123,8 +134,12 @@ def events_of_transition(entry: Entry, ready: Condition) -> tuple[Event, ...]:
         is_told = patience(Reason(ready.reason)) is Patience.STALLED
     else:
         is_told = (before.status, before.reason) != (ready.status, ready.reason)
-    kind: Literal["Normal", "Warning"] = "Normal" if ready.status == "True" else "Warning"
-    return (Event(kind, ready.reason, ready.message),) if is_told else ()
+    if not is_told:
+        return ()
+    if ready.status == "True":
+        return (Event("Normal", EventReason.RECOVERED, ready.message),)
+    is_wished = patience(ready.reason) is Patience.QUIET
+    return (Event("Normal" if is_wished else "Warning", ready.reason, ready.message),)
 
 
 def seconds_unready(entry: Entry, ready: Condition, now: datetime) -> float | None:

@@ -107,7 +107,7 @@ def report(
     if server.observe_only:
         conditions += _tell_plan(entry, plan, held, status)
     repairs = repairs_of(entry, plan, done)
-    transitions, changes = events_of_transition(entry, conditions[0]), events_of_changes(done, repairs)
+    transitions, changes = events_of_transition(entry, conditions[0]), events_of_changes(plan, done, repairs)
     return Report(status, tuple(conditions), transitions, changes, refusals, len(repairs))
 
 

@@ -30,6 +30,7 @@ CONNECTIONS = 100
 USER_AGENT = "milvus-rbac-operator"
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """The API server leaves everything but metadata out: a Secret's data never comes over the wire."""
 

@@ -2,16 +2,20 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 COMPONENT = "milvus-rbac-operator"
-REPEAT_AFTER = timedelta(minutes=10)
+SERIES_ENDS_AFTER = timedelta(minutes=10)
+"""The same Event after a longer pause is a new one."""
 MEMORY = 4096
-"""How many messages are remembered; the oldest is forgotten first, and may then be posted once more."""
+"""How many series are remembered; the oldest is forgotten first."""
 MESSAGE_LIMIT = 1024
 NAME_LIMIT = 57
 """The API server cuts a generateName at 58 characters."""
+
+INSTANCE_LIMIT = 128
 
 EventType = Literal["Normal", "Warning"]
 EventKey = tuple[str, str, str]
@@ -19,19 +23,18 @@ EventKey = tuple[str, str, str]
 
 
 def build_event(
-    about: Mapping[str, Any], type_: EventType, reason: str, message: str, at: datetime
+    about: Mapping[str, Any], type_: EventType, reason: str, message: str, at: datetime, instance: str
 ) -> dict[str, Any]:
-    """Return an Event about an object, as `kubectl describe` shows it."""
+    """Return an Event about an object (events.k8s.io/v1); `instance` is the replica that reports it."""
     metadata = about["metadata"]
-    stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
-        "apiVersion": "v1",
+        "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {
             "namespace": metadata["namespace"],
             "generateName": f"{metadata['name'][:NAME_LIMIT]}.",
         },
-        "involvedObject": {
+        "regarding": {
             "apiVersion": about["apiVersion"],
             "kind": about["kind"],
             "namespace": metadata["namespace"],
@@ -42,32 +45,51 @@ def build_event(
         "type": type_,
         "reason": reason,
         "action": reason,
-        "message": message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…",
-        "source": {"component": COMPONENT},
-        "reportingComponent": COMPONENT,
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "count": 1,
+        "note": message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…",
+        "eventTime": _stamp(at),
+        "reportingController": COMPONENT,
+        "reportingInstance": instance,
     }
 
 
+def build_series(count: int, at: datetime) -> dict[str, Any]:
+    """Return the merge patch that says how often an Event has happened."""
+    return {"series": {"count": count, "lastObservedTime": _stamp(at)}}
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(slots=True)
+class Series:
+    """The same Event, once or several times."""
+
+    last: datetime
+    count: int = 1
+    name: str = ""
+    """Of the object in Kubernetes; empty until it is posted."""
+
+
 class EventMemory:
-    """The Events of the last minutes, in memory only: after a restart each may be posted once more."""
+    """The Events of the last minutes, in memory only: after a restart each begins anew."""
 
     def __init__(self) -> None:
-        self._posted: OrderedDict[EventKey, datetime] = OrderedDict()
+        self._series: OrderedDict[EventKey, Series] = OrderedDict()
 
-    def was_posted(self, key: EventKey, at: datetime) -> bool:
-        """Return whether this Event is too recent to be posted again; if it is not, it counts as posted now."""
-        before = self._posted.get(key)
-        if before is not None and at - before < REPEAT_AFTER:
-            return True
-        self._posted[key] = at
-        self._posted.move_to_end(key)
-        if len(self._posted) > MEMORY:
-            self._posted.popitem(last=False)
-        return False
+    def count(self, key: EventKey, at: datetime) -> Series:
+        """Count an Event and return its series."""
+        known = self._series.get(key)
+        if known is not None and at - known.last < SERIES_ENDS_AFTER:
+            known.count += 1
+            known.last = at
+        else:
+            known = self._series[key] = Series(at)
+        self._series.move_to_end(key)
+        if len(self._series) > MEMORY:
+            self._series.popitem(last=False)
+        return known
 
     def forget(self, key: EventKey) -> None:
-        """Allow an Event again at once: it did not arrive."""
-        self._posted.pop(key, None)
+        """Have the next such Event begin a new series: this one did not arrive."""
+        self._series.pop(key, None)

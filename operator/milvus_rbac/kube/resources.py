@@ -16,6 +16,7 @@ from milvus_rbac.kube.access import find_access
 from milvus_rbac.kube.client import (
     JSON,
     JSON_PATCH,
+    MERGE_PATCH,
     METADATA_LIST,
     TIMEOUT,
     Client,
@@ -24,7 +25,14 @@ from milvus_rbac.kube.client import (
     Count,
     Outdated,
 )
-from milvus_rbac.kube.events import EventMemory, EventType, build_event
+from milvus_rbac.kube.events import (
+    COMPONENT,
+    INSTANCE_LIMIT,
+    EventMemory,
+    EventType,
+    build_event,
+    build_series,
+)
 from milvus_rbac.kube.patches import FINALIZER, Operations
 from milvus_rbac.pace import Pace
 
@@ -65,7 +73,11 @@ class Cluster:
     """
 
     def __init__(
-        self, client: Client, namespaces: Sequence[str] | None = None, events: Client | None = None
+        self,
+        client: Client,
+        namespaces: Sequence[str] | None = None,
+        events: Client | None = None,
+        instance: str = COMPONENT,
     ) -> None:
         """Use these connections.
 
@@ -73,10 +85,12 @@ class Cluster:
             client: for all calls.
             namespaces: what lists cover; None is the whole cluster.
             events: for Events, so that a burst of them delays no other call; the client of all calls by default.
+            instance: the replica, as Events name it.
         """
         self.client = client
         self._events = events or client
         self._namespaces = None if namespaces is None else tuple(dict.fromkeys(namespaces))
+        self._instance = instance[:INSTANCE_LIMIT]
         self._posted = EventMemory()
         self._labels: dict[str, dict[str, str]] = {}
 
@@ -275,16 +289,24 @@ class Cluster:
     async def post_event(
         self, about: Mapping[str, Any], type_: EventType, reason: str, message: str, at: datetime
     ) -> None:
-        """Post an Event about an object, in its namespace; the same Event again only after ten minutes.
+        """Post an Event about an object, in its namespace; the same Event again within ten minutes raises its series.
 
         Never raises a ClusterError: a namespace that is being deleted takes no Events, and nothing depends on one.
         """
         key = (about["metadata"]["uid"], reason, message)
-        if self._posted.was_posted(key, at):
-            return
-        path = _path(_CORE, "events", about["metadata"]["namespace"])
+        series = self._posted.count(key, at)
+        if series.count > 1 and not series.name:
+            return  # it is just being posted, and counted with that
+        path = _path(_EVENTS, "events", about["metadata"]["namespace"])
         try:
-            await self._events.request("POST", path, body=build_event(about, type_, reason, message, at))
+            if not series.name:
+                body = build_event(about, type_, reason, message, at, self._instance)
+                series.name = (await self._events.request("POST", path, body=body))["metadata"]["name"]
+            if series.count > 1:
+                body = build_series(series.count, series.last)
+                await self._events.request(
+                    "PATCH", f"{path}/{series.name}", body=body, content_type=MERGE_PATCH
+                )
         except ClusterError as problem:
             self._posted.forget(key)
             logger.debug("An Event was not posted: %s", problem)
@@ -407,6 +429,7 @@ async def _pass_on(items: list[dict[str, Any]], take: Take) -> None:
 
 
 _CORE = "/api/v1"
+_EVENTS = "/apis/events.k8s.io/v1"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _OURS = f"/apis/{GROUP_VERSION}"
 
