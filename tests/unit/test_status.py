@@ -7,6 +7,7 @@ import pytest
 from milvus_rbac.controller.apply import Outcome
 from milvus_rbac.controller.claims import claim_of
 from milvus_rbac.controller.entry import Entry
+from milvus_rbac.controller.events import EventReason
 from milvus_rbac.controller.reconcile import Result
 from milvus_rbac.controller.status import (
     MOST_GRANTS,
@@ -323,7 +324,7 @@ class TestEvents:
             (user(), (WAITING_FOR_ROLE,), [], "to wait at first is no news"),
             (user(), (CONFLICT,), [("Warning", "Conflict")], "trouble is"),
             (after("True", "Ready"), (), [], "still Ready"),
-            (after("False", "Conflict"), (), [("Normal", "Recovered")], "out of trouble"),
+            (after("False", "Conflict"), (), [("Normal", EventReason.RECOVERED)], "out of trouble"),
             (after("True", "Ready"), (CONFLICT,), [("Warning", "Conflict")], "into trouble"),
             (after("False", "Conflict"), (CONFLICT,), [], "the same trouble"),
             (after("False", "Contested"), (CONFLICT,), [("Warning", "Conflict")], "another trouble"),
