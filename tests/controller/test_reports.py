@@ -100,6 +100,13 @@ async def test_a_deleted_connection_goes_after_its_claims_and_leaves_nothing_in_
         await bed.quiet()
         assert bed.kube.get("milvusconnections", HOME, "prod") is not None
         assert "late" not in bed.double.core.store.users
+        ready = bed.condition("milvusconnections", "prod")
+        assert (ready["status"], ready["reason"]) == ("False", "Deleting")
+        assert "waits for 1 resources (MilvusUser milvus/app)" in ready["message"]
+        await bed.wait(
+            lambda: bed.reason("milvususers", "late") == "WaitingForConnection", "what came late is told", 10
+        )
+        assert "begins nothing new" in bed.condition("milvususers", "late")["message"]
         bed.kube.delete("milvususers", HOME, "app")
         gone = 2 * LEAVING_INTERVAL
         await bed.wait(lambda: bed.kube.get("milvususers", HOME, "app") is None, "the user is gone", gone)

@@ -71,6 +71,7 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
     Reason.EXPIRED: ("dresses", "a_user_is_gone_when_it_expires_and_back_when_it_does_not"),
     Reason.SUSPENDED: ("modes", "a_suspended_resource_is_left_alone_until_it_is_resumed"),
     Reason.OBSERVED: ("modes", "observe_plans_and_writes_nothing_until_it_is_switched_to_enforce"),
+    Reason.DELETING: ("reports", "a_deleted_connection_goes_after_its_claims_and_leaves_nothing_in_milvus"),
     Reason.DELETION_BLOCKED: ("deletion", "while_milvus_is_down_a_deletion_is_blocked_and_then_goes_on"),
     Reason.PENDING: ("reports", "a_big_role_says_how_far_it_is"),
     Reason.INTERNAL_ERROR: (

@@ -1,5 +1,6 @@
 """What the pure decisions promise about each other, whatever they are asked."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from random import Random
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_rbac.domain import privileges
-from milvus_rbac.domain.changes import Change, DropRole, DropUser, takes
+from milvus_rbac.domain.changes import Change, DropRole, DropUser, GrantPrivilege, RevokePrivilege, takes
 from milvus_rbac.domain.claims import Adoption, Claim, GrantRow, Kind, Origin, WantedRole
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import DesiredRole, ServerFacts, lower
@@ -15,7 +16,7 @@ from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
 from milvus_rbac.domain.ownership import assemble, elect
 from milvus_rbac.domain.scopes import KnownPrivileges
-from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Role, State, User
+from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, Grant, PasswordVerdict, Role, State, User
 from properties.strategies import (
     Holdings,
     arbitrary_claims,
@@ -71,7 +72,7 @@ def test_a_drop_is_planned_only_for_what_goes_and_is_ours_or_proven(
         one = plan.claim
         assert one.deleting
         assert one.ref.uid in owners
-        assert not any((one.retain, one.suspended, server.observe_only, plan.left_behind))
+        assert not any((one.retain, server.observe_only, plan.left_behind))
         is_made_or_taken = (
             one.intended
             or one.origin is Origin.CREATED
@@ -90,9 +91,21 @@ def test_what_becomes_ours_by_safe_adoption_loses_nothing_in_that_plan(
     proposals = diff(observed, lower(assemble(foreign, {one.ref.uid for one in foreign}), server))
     for plan in guard(proposals, observed, server):
         if plan.claim.adoption is not Adoption.ALWAYS:
-            assert not any(takes(change) for change in plan.changes)
+            role = observed.roles.get(plan.claim.object_name)
+            made = {change.grant for change in plan.changes if isinstance(change, GrantPrivilege)}
+            has = made | ((role.grants if role else None) or frozenset())
+            assert all(_is_covered(change, has) for change in plan.changes if takes(change))
         if plan.claim.adoption is Adoption.NEVER:
             assert plan.origin is not Origin.ADOPTED
+
+
+def _is_covered(change: Change, grants: AbstractSet[Grant]) -> bool:
+    """Whether what a change takes is within a wider grant of the same privilege."""
+    if not isinstance(change, RevokePrivilege):
+        return False
+    lost = change.grant
+    wider = {replace(lost, object_name=ANY), replace(lost, object_name=ANY, database=ANY)} - {lost}
+    return not wider.isdisjoint(grants)
 
 
 # --- lower
@@ -128,7 +141,8 @@ def _asks(row: privileges.Privilege, asking: GrantRow, database: str, object_nam
     if row.name not in asking.privileges:
         return False
     if row.level is privileges.Level.CLUSTER:
-        return (database, object_name) == (ANY, ANY) and asking.database in {None, ANY}
+        taken = asking.database if row.takes_database else None
+        return (database, object_name) == (taken or ANY, ANY) and asking.database in {None, ANY, taken}
     return database == (asking.database or DEFAULT_DATABASE) and object_name in (asking.collections or (ANY,))
 
 

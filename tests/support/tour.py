@@ -47,17 +47,20 @@ class Tour:
             self._reason(kind, name)
             for kind, name in (("MilvusConnection", CONNECTION), ("MilvusUser", "app"))
         )
-        if set(reasons) != {"Ready"} or story.read_secret("bound") is None:
+        bound = [story.read_secret(name) is not None for name in ("bound", "bound-anew")]
+        if set(reasons) != {"Ready"} or not any(bound):
             return False
         password = (story.read_secret("generated") or {})["password"]
         if not self._first_password:
             self._first_password = password
             story.annotate("MilvusUser", "app", rotate=ROTATED)
+            story.patch("MilvusUser", "app", {"spec": {"connectionSecret": {"name": "bound-anew"}}})
             story.delete("MilvusRole", "reader")
         warnings = (story.get("MilvusConnection", CONNECTION) or {})["status"].get("warnings", ())
         told = [self._message("MilvusConnection", name) for name in ("of-operator", "with-ca")]
         return (
             password != self._first_password
+            and bound == [False, True]
             and story.get("MilvusRole", "reader") is None
             and self._reason("MilvusPrivilegeGroup", "group") == "UnsupportedByServer"
             and bool(story.events("wrong"))

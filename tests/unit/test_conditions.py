@@ -35,6 +35,7 @@ def test_every_reason_waits_for_something_or_nothing() -> None:
         Reason.WAITING_FOR_PRIVILEGE_GROUP,
         Reason.WAITING_FOR_CONNECTION,
         Reason.UNREACHABLE,
+        Reason.DELETING,
         Reason.DELETION_BLOCKED,
         Reason.INTERNAL_ERROR,
         Reason.PENDING,

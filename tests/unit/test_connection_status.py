@@ -6,9 +6,9 @@ import pytest
 
 from milvus_rbac.controller.connection_status import (
     Crowd,
+    cautions,
     connection_conditions,
     connection_status,
-    crowding,
 )
 from milvus_rbac.domain.conditions import Reason
 from milvus_rbac.milvus.port import Capabilities
@@ -46,5 +46,5 @@ def test_a_server_that_cant_be_worked_with_is_not_ready(capabilities: Capabiliti
 
 @pytest.mark.parametrize(("users", "warned"), [(89, False), (90, True), (100, True), (101, False)])
 def test_a_default_limit_is_warned_of_before_it_is_reached(users: int, warned: bool) -> None:
-    found = [one["message"] for one in crowding(Crowd(users, 3))]
+    found = [one["message"] for one in cautions(Crowd(users, 3))]
     assert any("proxy.maxUserNum" in message for message in found) is warned

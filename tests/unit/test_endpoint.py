@@ -2,7 +2,7 @@
 
 import pytest
 
-from milvus_rbac.controller.connection import endpoint
+from milvus_rbac.controller.connection import complete, endpoint
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,26 @@ from milvus_rbac.controller.connection import endpoint
 )
 def test_one_server_has_one_identity(uri: str, identity: str, reason: str) -> None:
     assert endpoint(uri, "team") == identity, reason
+
+
+@pytest.mark.parametrize(
+    ("uri", "dialled", "reason"),
+    [
+        ("http://milvus:19530", "http://milvus.team.svc:19530", "what is judged is what is dialled"),
+        ("https://milvus", "https://milvus.team.svc", "without a port"),
+        ("http://milvus/", "http://milvus.team.svc", "a slash at the end says nothing"),
+        ("http://milvus.team:19530", "http://milvus.team:19530", "as it was written"),
+        ("http://localhost:19530", "http://localhost:19530", "no Service is called localhost"),
+        ("http://10.0.0.7:19530", "http://10.0.0.7:19530", "an address"),
+        ("http://[::1]:19530", "http://[::1]:19530", "an address in brackets"),
+        ("http://milvus:70000", "http://milvus:70000", "no such port, and connecting says so"),
+    ],
+)
+def test_a_short_name_is_dialled_in_the_namespace_in_which_it_is_judged(
+    uri: str, dialled: str, reason: str
+) -> None:
+    assert complete(uri, "team") == dialled, reason
+    assert endpoint(dialled, "elsewhere") == endpoint(uri, "team") or "70000" in uri, reason
 
 
 @pytest.mark.parametrize(

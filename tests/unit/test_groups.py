@@ -333,9 +333,7 @@ class TestUnreadable:
         assert (made.changes, made.withheld, made.left_behind) == ((), (DropGroup("finders"),), False)
         assert reasons(made) == [Reason.MISSING_PRIVILEGES]
 
-    @pytest.mark.parametrize(
-        "how", [{"retain": True}, {"suspended": True}, {"origin": Origin.ADOPTED}, {"refusal": SAID}]
-    )
+    @pytest.mark.parametrize("how", [{"retain": True}, {"origin": Origin.ADOPTED}, {"refusal": SAID}])
     def test_a_group_that_stays_in_milvus_blocks_no_deletion(self, how: dict[str, Any]) -> None:
         made = plan(replace(group("Search", deleting=True), **how), self.OBSERVED)
         assert (made.withheld, made.refusals, made.left_behind) == ((), (), True)

@@ -248,7 +248,9 @@ DROP_USER, DROP_ROLE = (DropUser("app", frozenset()),), (DropRole("reader"),)
         pytest.param(role(origin=CREATED), DROP_ROLE, False, id="roles go like users"),
         pytest.param(user(origin=CREATED, retain=True), (), True, id="what is to stay stays, and is named"),
         pytest.param(user(retain=True), (), False, id="what is not ours is no leftover"),
-        pytest.param(user(origin=CREATED, suspended=True), (), True, id="a suspended one goes untouched"),
+        pytest.param(
+            user(origin=CREATED, suspended=True, retain=True), (), True, id="a suspended one goes untouched"
+        ),
         pytest.param(
             user(origin=CREATED, refusal=None, retain=False),
             DROP_USER,

@@ -136,6 +136,7 @@ def claim_of(
         # What has become reserved since, such as the operator's own account, is not dropped with its resource.
         retain=keeps_on_deletion(entry, permit) or reserved is not None,
         suspended=spec.suspend,
+        asks_to_stay=spec.deletion_policy is DeletionPolicy.RETAIN,
         permit=permit,
         expired=now is not None and entry.expires_at is not None and entry.expires_at <= now,
         refusal=None if entry.deleting else reserved or unsure,
@@ -151,11 +152,11 @@ def unreadable_spec(entry: Entry) -> Refusal:
 def keeps_on_deletion(entry: Entry, permit: Permit | None = None) -> bool:
     """Return whether the resource itself asks that Milvus stays as it is when it goes.
 
-    It can't ask that for what its namespace may not claim any more: it would be kept for ever.
+    Other namespaces can't ask that without leave, nor for what they may not claim any more: it would be kept for ever.
     """
     if entry.claimant is None:
         return True
-    if permit is not None and permit.is_known and not permit.claims_name:
+    if permit is not None and permit.is_known and not permit.may_retain:
         return False
     spec = entry.claimant
     return entry.retain_forced or spec.suspend or spec.deletion_policy is DeletionPolicy.RETAIN

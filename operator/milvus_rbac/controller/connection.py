@@ -7,7 +7,7 @@ import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnectionSpec, Mode
 from milvus_rbac.api.v1alpha1.names import PasswordSecretRef
@@ -77,7 +77,7 @@ class Connector:
         """
         if self._link is not None and not anew:
             return self._link
-        means = await self._read_means(entry, connection, uri)
+        means = await self._read_means(entry, connection, complete(uri, entry.name[0]))
         if means != self._means:
             await self.close()
             self._means = means
@@ -269,6 +269,19 @@ def endpoint(uri: str, namespace: str) -> str:
     if "." not in host and host != "localhost" and not _is_address(host):
         host = f"{host}.{namespace}"
     return f"{host}:{port}"
+
+
+def complete(uri: str, namespace: str) -> str:
+    """Return the address to dial and to hand out: a Service's short name is that of the connection's namespace, wherever it is used."""
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return uri
+    if "." in host or host in {"", "localhost"} or _is_address(host):
+        return uri
+    netloc = f"{host}.{namespace}.svc" + (f":{port}" if port is not None else "")
+    return urlunsplit((parts.scheme, netloc, "", "", ""))
 
 
 def _is_address(host: str) -> bool:

@@ -26,6 +26,8 @@ class Crowd:
 
     users: int
     roles: int
+    stuck: tuple[str, ...] = ()
+    """What other namespaces hold without leave and Milvus does not let be taken, a sentence each."""
 
 
 def connection_status(
@@ -89,8 +91,13 @@ def _warnings(capabilities: Capabilities) -> Iterator[Caution]:
         yield {"reason": Reason.UNSUPPORTED_BY_SERVER.value, "message": message}
 
 
-def crowding(crowd: Crowd) -> Iterator[Caution]:
-    """Warn before the limits that every Milvus starts with are reached; what they are set to, no call tells."""
+def cautions(crowd: Crowd) -> Iterator[Caution]:
+    """Warn of what can't be taken from other namespaces, and before the limits that every Milvus starts with are reached.
+
+    What those limits are set to, no call tells.
+    """
+    for sentence in crowd.stuck:
+        yield {"reason": Reason.NOT_PERMITTED.value, "message": sentence}
     for what, count, limit, setting in (
         ("users", crowd.users, MOST_USERS, "proxy.maxUserNum"),
         ("roles", crowd.roles, MOST_ROLES, "proxy.maxRoleNum"),

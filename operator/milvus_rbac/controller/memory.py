@@ -24,6 +24,10 @@ LONGEST_BACKOFF: Final = 300.0
 """Seconds until a claim that failed is reconciled again: doubled each time, jittered."""
 
 
+MOST_STUCK: Final = 20
+"""So many are told of at most."""
+
+
 class Wait(NamedTuple):
     """What a claim waits for in Milvus, or what may make room for it."""
 
@@ -93,6 +97,8 @@ class ClaimMemory(Backoff):
     """Which changes were made for it: only what was made can be undone by another client."""
     contentions: dict[Change, Contention] = field(default_factory=dict)
     waits: set[Wait] = field(default_factory=set)
+    stuck: str = ""
+    """What it has without leave and Milvus does not let be taken; empty if nothing."""
 
     def remember(self, password: Password) -> None:
         """Note that the server accepts this password."""
@@ -123,6 +129,10 @@ class Memory:
     def of(self, uid: str) -> ClaimMemory:
         """Return the record of a claim, a new one where there is none."""
         return self._claims.setdefault(uid, ClaimMemory())
+
+    def stuck(self) -> tuple[str, ...]:
+        """Return what claims have without leave and Milvus does not let be taken."""
+        return tuple(sorted(one.stuck for one in self._claims.values() if one.stuck))[:MOST_STUCK]
 
     def forget(self, uid: str) -> None:
         """Forget everything about a claim whose resource is gone."""

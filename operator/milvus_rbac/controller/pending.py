@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from milvus_rbac.controller.background import Background
@@ -23,6 +24,7 @@ from milvus_rbac.kube.client import ClusterError
 
 LONGEST_LEAVING: Final = 120.0
 """Seconds without progress after which a deleted connection stops waiting for its claims."""
+MOST_NAMED: Final = 3
 LEAVING_INTERVAL: Final = 10.0
 """Seconds after which a deleted connection looks whether its claims are gone."""
 
@@ -61,9 +63,12 @@ class Pending:
 
     async def report(self, refusal: Refusal) -> None:
         """Report that nothing can be done now; but what stays in Milvus needs no server to be let go."""
-        rest = await self.release_untouched(self._cache.known(self._queue.uids()))
+        await self.tell(await self.release_untouched(self._cache.known(self._queue.uids())), refusal)
+
+    async def tell(self, entries: Sequence[Entry], refusal: Refusal) -> None:
+        """Report to these resources why nothing can be done for them."""
         work = {}
-        for entry in rest:
+        for entry in entries:
             if (why := self._pending_refusal(entry, refusal)) is not None:
                 work[entry.uid] = item_of(entry), self._report_one(entry, why)
         await self._background.gather(work, requeue=False)
@@ -83,10 +88,11 @@ class Pending:
         """Return what to report of a resource while its connection can't be used; None leaves its last known truth."""
         why = self._explain(entry, refusal)
         if entry.deleting and entry.has_finalizer:
-            message = (
-                f"It can't be taken out of Milvus now: {why} To let it go and "
-                "leave Milvus as it is, annotate it with rbac.milvus.io/force-retain=true."
-            )
+            message = f"It can't be taken out of Milvus now: {why}"
+            tenancy = self._cache.tenancy(self._name)
+            permit = tenancy.permit(entry) if tenancy else None
+            if permit is None or permit.may_retain:
+                message += " To let it go and leave Milvus as it is, annotate it with rbac.milvus.io/force-retain=true."
             return Refusal(Reason.DELETION_BLOCKED, message)
         if entry.deleting or not is_pending(entry):
             return None
@@ -148,14 +154,36 @@ class Pending:
                 case _:
                     self._queue.discard({entry.uid})
 
+    def leaving(self, entry: Entry) -> Refusal:
+        """Return what a deleted connection waits for, and until when."""
+        waiting = self._note_progress()
+        assert self._progress is not None  # noqa: S101 - that was just noted
+        if not waiting:
+            return Refusal(Reason.DELETING, "The connection is being deleted.")
+        left = self._progress[1] + LONGEST_LEAVING - time.monotonic()
+        until = (datetime.now(UTC) + timedelta(seconds=left)).strftime("%H:%M")
+        own = [str(one) for one in waiting if one.name[0] == entry.name[0]]
+        named = f" ({', '.join(own[:MOST_NAMED])})" if own else ""
+        message = (
+            f"The connection is being deleted, and waits for {len(waiting)} resources{named} to be deleted and taken out of Milvus. If "
+            f"none of them goes until about {until} UTC, it goes without them, and what they have stays in Milvus. Nothing new is begun."
+        )
+        return Refusal(Reason.DELETING, message)
+
+    def _note_progress(self) -> list[Entry]:
+        """Return the resources that a deleted connection waits for, and note when their number fell."""
+        waiting = [one for one in self._cache.claimants(self._name) if one.has_finalizer]
+        if self._progress is None or len(waiting) < self._progress[0]:
+            self._progress = (len(waiting), time.monotonic())
+        return waiting
+
     async def leave_when_done(self) -> None:
         """Let a deleted connection go when no claim needs it, or none gets on any more."""
         entry = self._cache.entries.get(self._uid)
         if entry is None or not entry.deleting or not entry.has_finalizer:
             return
-        left = sum(one.has_finalizer for one in self._cache.claimants(self._name))
-        if self._progress is None or left < self._progress[0]:
-            self._progress = (left, time.monotonic())
+        left = self._note_progress()
+        assert self._progress is not None  # noqa: S101 - that was just noted
         is_late = time.monotonic() >= self._progress[1] + LONGEST_LEAVING
         is_doomed = left and await self._finalizers.doomed_kinds([entry])
         if not left or is_late or is_doomed:

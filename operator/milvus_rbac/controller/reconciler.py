@@ -348,7 +348,9 @@ class Reconciler:
 
     async def _turn(self, spec: MilvusConnectionSpec, link: Link) -> None:
         """Reconcile what is due, as much of it as one turn takes."""
-        chosen = self._useful(self._cache.known(self.queue.take(self._runner.most)))
+        taken = self._cache.known(self.queue.take(self._runner.most))
+        chosen = self._useful(taken)
+        await self._refuse_new(taken)
         if not chosen:
             return
         by_interval = self._schedule.take({entry.uid for entry in chosen})
@@ -408,6 +410,15 @@ class Reconciler:
         # What is being deleted without our finalizer was never ours; a connection that goes begins nothing new.
         return [one for one in served if (one.has_finalizer if one.deleting else not connection.deleting)]
 
+    async def _refuse_new(self, entries: Iterable[Entry]) -> None:
+        """Report to resources that came after their connection was deleted that it begins nothing new."""
+        connection = self._entry()
+        if connection is None or not connection.deleting:
+            return
+        late = [one for one in entries if not one.deleting and not one.has_finalizer]
+        message = "it is being deleted, and begins nothing new: create it again, or name another one."
+        await self._pending.tell(late, Refusal(Reason.DELETING, message))
+
     async def _queue_by_interval(self, spec: MilvusConnectionSpec) -> None:
         """Queue everything when the interval is over; a server that may be another one by now is asked what it is."""
         if not self._schedule.is_due(spec.interval_length.total_seconds()):
@@ -434,6 +445,10 @@ class Reconciler:
         self, entry: Entry, link: Link | None, *refusals: Refusal, intents: Intents | None = None
     ) -> None:
         """Write what is true of the connection. Where that fails its claims are served all the same."""
+        if entry.deleting:
+            leaving = self._pending.leaving(entry)
+            message = " ".join((leaving.message, *(one.message for one in refusals)))
+            refusals = (Refusal(Reason.DELETING, message),)
         try:
             await self._writer.report_connection(entry, link, intents, self._runner.crowd, *refusals)
         except ClusterError as error:

@@ -80,6 +80,9 @@ def _limits(memory: Memory, result: Result) -> Iterator[str]:
     for uid, failures in result.outcome.failed.items():
         if any(error.refusal.reason is Reason.LIMIT_REACHED for _, error in failures):
             memory.wait(uid, Wait("limit"))
+    for plan in result.plans:
+        if any(refusal.reason is Reason.LIMIT_REACHED for refusal in plan.refusals):
+            memory.wait(plan.claim.ref.uid, Wait("limit"))
     if any(isinstance(change, DropUser | DropRole) for change in _done(result)):
         yield from memory.wake(Wait("limit"))
 

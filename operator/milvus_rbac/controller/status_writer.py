@@ -13,9 +13,9 @@ from milvus_rbac.controller.connection_status import (
     LABELS_WARNING,
     Caution,
     Crowd,
+    cautions,
     connection_conditions,
     connection_status,
-    crowding,
 )
 from milvus_rbac.controller.entry import OWN_TYPES, Entry, Intents, compact, intents_of
 from milvus_rbac.controller.events import (
@@ -143,7 +143,7 @@ class StatusWriter:
 
     def _warnings(self, entry: Entry, crowd: Crowd | None) -> Iterator[Caution]:
         if crowd is not None:
-            yield from crowding(crowd)
+            yield from cautions(crowd)
         if self._cache.labels_unreadable and Tenancy(entry, self._cache.labels).selects_by_label:
             yield LABELS_WARNING
 

@@ -19,7 +19,9 @@ from milvus_rbac.controller.claims import Site, site_of
 from milvus_rbac.controller.connection import Link
 from milvus_rbac.controller.connection_status import Crowd
 from milvus_rbac.controller.entry import Entry, Intents, intents_of
+from milvus_rbac.controller.events import Event
 from milvus_rbac.controller.finalizers import Finalizers
+from milvus_rbac.controller.learn import learn_password, note_stuck
 from milvus_rbac.controller.made_secrets import MadeSecrets
 from milvus_rbac.controller.memory import ClaimMemory, Memory
 from milvus_rbac.controller.metrics import Audit, ConnectionMetrics
@@ -39,10 +41,7 @@ from milvus_rbac.controller.status_writer import StatusWriter, log_failure
 from milvus_rbac.controller.workqueue import MOST_CLAIMS, Item, Workqueue
 from milvus_rbac.domain.changes import (
     CreateRole,
-    CreateUser,
-    PasswordMeans,
     RecreateUser,
-    UpdatePassword,
 )
 from milvus_rbac.domain.claims import Kind
 from milvus_rbac.domain.conditions import Reason, Refusal
@@ -52,8 +51,6 @@ from milvus_rbac.domain.state import PasswordVerdict, User
 from milvus_rbac.kube.client import ClusterError, ClusterUnavailable, LeaseLost, Outdated
 from milvus_rbac.milvus.errors import (
     InternalError,
-    MilvusRbacError,
-    OldPasswordRefused,
 )
 
 logger = logging.getLogger(__name__)
@@ -236,9 +233,15 @@ class TurnRunner:
         # A turn that used the snapshot before took no time.
         self.reading = max(result.reading, 0.9 * self.reading)
         self.most = _most_claims(result)
-        self.crowd = Crowd(len(result.observed.users), len(result.observed.roles))
         for plan in result.plans:
-            self._learn(plan, played)
+            record, reading = self.memory.of(plan.claim.ref.uid), batch.readings.get(plan.claim.ref.uid)
+            if reading is not None:
+                learned = learn_password(plan, result, record, reading.password, batch.texts.old)
+                self.superuser = self.superuser if learned is None else learned
+            if note_stuck(plan, result, record):
+                event = Event("Warning", Reason.NOT_PERMITTED, record.stuck)
+                self.secrets.recorder.record(self.cache.entries[self.connection_uid], [event])
+        self.crowd = Crowd(len(result.observed.users), len(result.observed.roles), self.memory.stuck())
         await self._report_troubled(result)
         for entry in self.cache.known(batch.entries.keys() - {plan.claim.ref.uid for plan in result.plans}):
             # It has no finalizer yet, or its intent could not be written.
@@ -434,34 +437,6 @@ class TurnRunner:
 
     def _item(self, entry: Entry) -> Item:
         return item_of(entry, is_suspect=self.memory.of(entry.uid).is_suspect)
-
-    # --- what is learned
-
-    def _learn(self, plan: ClaimPlan, played: Played) -> None:
-        uid, name, outcome = plan.claim.ref.uid, plan.claim.object_name, played.result.outcome
-        if plan.claim.ref.kind is not Kind.USER or uid not in played.batch.readings:
-            return
-        text, record = played.batch.readings[uid].password, self.memory.of(uid)
-        for change in outcome.done[uid]:
-            if isinstance(change, UpdatePassword) and change.means is PasswordMeans.SUPERUSER:
-                self.superuser = True
-            if text is not None and isinstance(change, CreateUser | UpdatePassword | RecreateUser):
-                record.remember(text)
-        for change, error in outcome.failed[uid]:
-            self._learn_from_failure(record, name, change, error, played.batch)
-        user = played.result.observed.users.get(name)
-        if text is not None and user is not None and user.password is PasswordVerdict.IN_FORCE:
-            record.remember(text)
-
-    def _learn_from_failure(
-        self, record: ClaimMemory, name: str, change: object, error: MilvusRbacError, batch: Batch
-    ) -> None:
-        if not isinstance(change, UpdatePassword) or not isinstance(error, OldPasswordRefused):
-            return
-        if change.means is PasswordMeans.SUPERUSER:
-            self.superuser = False
-        elif name in batch.texts.old:
-            record.not_in_force.add(batch.texts.old[name])
 
 
 def _most_claims(result: Result) -> int:

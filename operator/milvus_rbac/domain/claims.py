@@ -152,8 +152,10 @@ class Claim:
     """Whether the connection's status has an intent to create the object: if it exists now, it is ours."""
     deleting: bool = False
     retain: bool = False
-    """Whether the object stays in Milvus as it is when the resource is deleted."""
+    """Whether the object stays in Milvus as it is when the resource is deleted, by its spec and with the leave that needs."""
     suspended: bool = False
+    asks_to_stay: bool = False
+    """Whether the spec asks that the object stays in Milvus when the resource is deleted."""
     expired: bool = False
     """Whether spec.expiresAt has passed: the object must not exist, although the resource does."""
     permit: Permit | None = None

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     EXPIRED = "Expired"
     OBSERVED = "Observed"
+    DELETING = "Deleting"
     DELETION_BLOCKED = "DeletionBlocked"
     IN_USE = "InUse"
     INTERNAL_ERROR = "InternalError"
@@ -65,6 +66,7 @@ _WAITING = {
     Reason.WAITING_FOR_CONNECTION,
     Reason.PENDING,
     Reason.UNREACHABLE,
+    Reason.DELETING,
     Reason.DELETION_BLOCKED,
     Reason.INTERNAL_ERROR,
 }

@@ -53,6 +53,9 @@ class Delegation:
     privileges: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
     may_adopt: bool = False
+    may_retain: bool = False
+    max_users: int | None = None
+    max_roles: int | None = None
     accept_weak_isolation: bool = False
 
     def covers(self, namespace: str, labels: Mapping[str, str] | None) -> bool | None:
@@ -76,6 +79,11 @@ class Permit:
     roles: frozenset[str] = frozenset()
     """Roles that a user may hold, beside those that its own namespace owns."""
     may_adopt: bool = False
+    may_retain: bool = False
+    patterns: tuple[str, ...] = ()
+    """The names that the entry lets claim: of users for a user, of roles for a role."""
+    limit: int | None = None
+    """How many of them there may be in Milvus; None for any number."""
     accepts_weak_isolation: bool = False
 
 
@@ -93,10 +101,12 @@ def permit(
 ) -> Permit:
     """Return what the first entry that matches a claim's namespace and name lets it have."""
     for entry in delegations:
-        patterns, name = (
-            (entry.user_names, user_name) if user_name is not None else (entry.role_names, role_name)
+        patterns, name, limit = (
+            (entry.user_names, user_name, entry.max_users)
+            if user_name is not None
+            else (entry.role_names, role_name, entry.max_roles)
         )
-        if name is None or not _fits(name, patterns):
+        if name is None or not fits(name, patterns):
             continue
         is_covered = entry.covers(namespace, labels)
         if is_covered is None:
@@ -108,12 +118,16 @@ def permit(
                 privileges=entry.privileges - NOT_DELEGABLE,
                 roles=entry.roles - {ADMIN_ROLE},
                 may_adopt=entry.may_adopt,
+                may_retain=entry.may_retain,
+                patterns=patterns,
+                limit=limit,
                 accepts_weak_isolation=entry.accept_weak_isolation,
             )
     return NOTHING
 
 
-def _fits(name: str, patterns: Iterable[str]) -> bool:
+def fits(name: str, patterns: Iterable[str]) -> bool:
+    """Return whether a name is one of these, or begins as one with a `*` does."""
     return any(
         name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns
     )

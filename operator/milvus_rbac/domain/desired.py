@@ -145,6 +145,14 @@ class _Context:
             return Desired(claim, None, (refusal,) if refusal else ())
         if not claim.is_permitted:
             return self._take_back(claim)
+        if claim.asks_to_stay and claim.permit is not None and not claim.permit.may_retain:
+            if not claim.is_ours:
+                return Desired(claim, None, (MAY_NOT_STAY,))
+            lowered = self._lower_wanted(claim)
+            return replace(lowered, refusals=(*lowered.refusals, MAY_NOT_STAY))
+        return self._lower_wanted(claim)
+
+    def _lower_wanted(self, claim: Claim) -> Desired:
         match claim.wanted:
             case WantedRole() if self.server.cloud and claim.object_name in CLOUD_ROLES:
                 message = (
@@ -192,6 +200,13 @@ class _Context:
         # exists and belongs to another owner.
         held = self.observed.users.get(user.object_name, User()).roles
         return owner.is_ours or role not in held
+
+
+MAY_NOT_STAY = Refusal(
+    Reason.NOT_PERMITTED,
+    "spec.deletionPolicy: the delegation does not let this namespace leave anything in Milvus (mayRetain), and what is deleted "
+    "is dropped: write Delete, or ask the owner of the MilvusConnection.",
+)
 
 
 def _lower_user(claim: Claim, wanted: WantedUser, server: ServerFacts, forbidden: frozenset[str]) -> Desired:

@@ -1,15 +1,12 @@
 """What is withheld, and why: a guard takes changes away from a plan and never adds one.
 
-`guard` decides each claim as a whole (a deletion, an expiry, a pause, an adoption); the functions in RULES decide single
-changes.
+Each claim is decided as a whole here (a deletion, an expiry, a pause, an adoption); single changes are rules.py's.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
-from milvus_rbac.domain import privileges
 from milvus_rbac.domain.adoption import Candidate, exists, is_proven, origin_after, refuse_adoption
 from milvus_rbac.domain.changes import (
     AddPrivileges,
@@ -29,34 +26,17 @@ from milvus_rbac.domain.changes import (
     ReplacePrivileges,
     RevokePrivilege,
     UnbindRole,
-    UpdatePassword,
 )
-from milvus_rbac.domain.claims import Claim, Kind, WantedUser, stale_of
+from milvus_rbac.domain.claims import Claim, Kind, stale_of
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.desired import PasswordUpdate, ServerFacts, is_delegated, may_hold
+from milvus_rbac.domain.desired import ServerFacts
+from milvus_rbac.domain.headcount import Headcount
 from milvus_rbac.domain.mistakes import TAKES, find_mistake, firm_changes, kept_until_mended
 from milvus_rbac.domain.plan import ClaimPlan, Proposal
+from milvus_rbac.domain.rules import RULES, Facts, group_is_free, may_keep
 from milvus_rbac.domain.scopes import unreadable
 from milvus_rbac.domain.stale_grants import settle_clearings
 from milvus_rbac.domain.state import PUBLIC_ROLE, State
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the rules for one claim may look at."""
-
-    claim: Claim
-    observed: State
-    server: ServerFacts
-    contested: frozenset[tuple[str, Change]]
-    roles: AbstractSet[str]
-    """The roles that exist by the time roles are bound."""
-    filled: AbstractSet[str]
-    """The privilege groups that exist and hold something by the time grants are made."""
-    holders: Mapping[str, AbstractSet[str]]
-    """The roles that still hold a privilege group by the time groups are dropped; of groups that a plan drops or empties."""
-    owned_roles: AbstractSet[tuple[str, str]]
-    """(namespace, role) of the roles that resources own by the time roles are bound."""
 
 
 def guard(
@@ -84,14 +64,14 @@ def guard(
         for role, owner in role_owners.items()
         if owner.is_ours and owner.is_permitted
     }
+    headcount = Headcount(set(observed.users), roles)
     plans = []
     for proposal in sorted(proposals, key=_order):
-        facts = Facts(
-            proposal.desired.claim, observed, server, contested, roles, filled, holders, owned_roles
-        )
+        claim = proposal.desired.claim
+        facts = Facts(claim, observed, server, contested, roles, filled, holders, owned_roles, headcount)
         plan = _guard_claim(proposal, facts)
         expected = plan.withheld if server.observe_only else plan.changes
-        roles.update(change.role for change in expected if isinstance(change, CreateRole))
+        headcount.note(expected)
         filled.update(change.group for change in expected if isinstance(change, AddPrivileges))
         _update_holders(holders, expected)
         if plan.claim.ref.kind is Kind.ROLE and plan.origin is not None and plan.claim.is_permitted:
@@ -206,7 +186,7 @@ def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPla
     claim = facts.claim
     kept, withheld, refusals = _sift(proposal.changes, facts)
     refusals = (*proposal.desired.refusals, *refusals)
-    firm = firm_changes(claim, kept, lambda change: _may_keep(change, facts))
+    firm = firm_changes(claim, kept, lambda change: may_keep(change, facts))
     mistake = find_mistake(refusals)
     held_back = [one for one in kept if isinstance(one, TAKES) and one not in firm] if mistake else []
     if mistake and held_back:
@@ -248,7 +228,7 @@ def _guard_suspended(proposal: Proposal, halted: tuple[Change, ...], facts: Fact
     taken: list[Change] = []
     rest: list[Change] = []
     for change in halted:
-        (taken if claim.is_ours and not _may_keep(change, facts) else rest).append(change)
+        (taken if claim.is_ours and not may_keep(change, facts) else rest).append(change)
     return ClaimPlan(claim, tuple(taken), tuple(rest), refusals, claim.origin, stale=stale_of(claim))
 
 
@@ -257,9 +237,9 @@ def _guard_deletion(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPl
     claim = facts.claim
     if claim.heir or (proposal.desired.refusals and not claim.retain):
         return ClaimPlan(claim)  # another resource owns the object
-    if claim.retain or (claim.suspended and claim.is_permitted) or facts.server.observe_only:
+    if claim.retain or facts.server.observe_only:
         halted = () if facts.server.observe_only or not claim.is_ours else proposal.changes
-        taken = tuple(change for change in halted if not _may_keep(change, facts))
+        taken = tuple(change for change in halted if not may_keep(change, facts))
         return ClaimPlan(claim, taken, left_behind=is_there and claim.is_ours)
     if not is_there or claim.may_drop or _is_proven(facts):
         in_use = next((found for change in proposal.changes if (found := group_is_free(change, facts))), None)
@@ -274,7 +254,7 @@ def _guard_unreadable(proposal: Proposal, facts: Facts) -> ClaimPlan:
     claim, refusals = facts.claim, proposal.desired.refusals
     if not claim.deleting:
         return ClaimPlan(claim, (), (), refusals, claim.origin, stale=stale_of(claim))
-    keeps = refusals or claim.retain or claim.suspended or facts.server.observe_only
+    keeps = refusals or claim.retain or facts.server.observe_only
     if keeps or not claim.may_drop:
         return ClaimPlan(claim, left_behind=claim.is_ours)
     return ClaimPlan(claim, (), (DropGroup(claim.object_name),), (unreadable("spec.groupName"),))
@@ -291,24 +271,6 @@ def _guard_expiry(proposal: Proposal, facts: Facts) -> ClaimPlan:
         refusals = (EXPIRED, OBSERVED) if proposal.changes else (EXPIRED,)
         return ClaimPlan(claim, (), proposal.changes, refusals, claim.origin)
     return ClaimPlan(claim, proposal.changes, (), (EXPIRED,), claim.origin)
-
-
-def _may_keep(change: Change, facts: Facts) -> bool:
-    """Return whether the namespace may keep what a change would take from it."""
-    permit, server = facts.claim.permit, facts.server
-    match change:
-        case _ if permit is None:
-            return True
-        case RevokePrivilege(_, grant):
-            known_privileges = replace(server.known_privileges, groups=facts.observed.groups)
-            return may_hold(
-                permit, grant, known_privileges, databases_are_boundaries=server.databases_are_boundaries
-            )
-        case UnbindRole(_, role):
-            is_own = (facts.claim.ref.namespace, role) in facts.owned_roles
-            return facts.claim.is_permitted and (is_delegated(permit, role, facts.observed) or is_own)
-        case _:
-            return True
 
 
 def _is_proven(facts: Facts) -> bool:
@@ -332,103 +294,7 @@ def _holds_more(facts: Facts) -> bool:
         takes = (UnbindRole(name, role) for role in observed.users[name].roles - {PUBLIC_ROLE})
     elif claim.ref.kind is Kind.ROLE and name in observed.roles:
         takes = (RevokePrivilege(name, grant) for grant in observed.roles[name].grants or ())
-    return not all(_may_keep(change, facts) for change in takes)
-
-
-# --- single changes
-
-
-def _password_is_available(change: Change, facts: Facts) -> Refusal | None:
-    if isinstance(change, CreateUser | UpdatePassword | RecreateUser) and isinstance(
-        facts.claim.wanted, WantedUser
-    ):
-        return facts.claim.wanted.password_refusal
-    return None
-
-
-def _role_is_there(change: Change, facts: Facts) -> Refusal | None:
-    if isinstance(change, BindRole) and change.role not in facts.roles:
-        wanted = facts.claim.wanted
-        meant = wanted.meant_roles.get(change.role) if isinstance(wanted, WantedUser) else None
-        advice = (
-            f"the MilvusRole {change.role} has the roleName {meant}: write that"
-            if meant
-            else "it is bound as soon as the role is created"
-        )
-        message = f"spec.roles: Milvus has no role {change.role} yet; {advice}."
-        return Refusal(Reason.WAITING_FOR_ROLE, message)
-    return None
-
-
-def _role_is_permitted(change: Change, facts: Facts) -> Refusal | None:
-    """Refuse a role that the namespace claims and does not own: it may exist already and belong to another owner."""
-    claim = facts.claim
-    if not isinstance(change, BindRole) or claim.permit is None or change.role in claim.permit.roles:
-        return None
-    if (claim.ref.namespace, change.role) in facts.owned_roles:
-        return None
-    message = f"spec.roles: no MilvusRole of this namespace owns {change.role} yet; it is bound as soon as one does."
-    return Refusal(Reason.WAITING_FOR_ROLE, message)
-
-
-def _group_is_filled(change: Change, facts: Facts) -> Refusal | None:
-    if not isinstance(change, GrantPrivilege) or privileges.find(change.grant.privilege) is not None:
-        return None
-    name, known_privileges = change.grant.privilege, facts.server.known_privileges
-    if name in facts.filled or (name in known_privileges.levels and name not in known_privileges.claimed):
-        return None
-    message = f"spec.grants: the privilege group {name} is not in Milvus yet; it is granted as soon as it exists and holds privileges."
-    return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
-
-
-def group_is_free(change: Change, facts: Facts) -> Refusal | None:
-    """Refuse to drop a group that roles hold, or to change its level: their users would lose access in between."""
-    if not isinstance(change, DropGroup | ReplacePrivileges) or not facts.holders.get(change.group):
-        return None
-    roles = ", ".join(sorted(facts.holders[change.group]))
-    problem = (
-        "spec.privileges: the new privileges are of another level than those in the group"
-        if isinstance(change, ReplacePrivileges)
-        else "Milvus does not drop a privilege group that a role holds"
-    )
-    return Refusal(
-        Reason.IN_USE,
-        f"{problem}, and these roles hold {change.group}: {roles}. Take it out of their grants first.",
-    )
-
-
-def _password_in_place(change: Change, facts: Facts) -> Refusal | None:
-    if isinstance(change, RecreateUser) and facts.server.password_update is PasswordUpdate.IN_PLACE:
-        return Refusal(
-            Reason.OLD_PASSWORD_UNKNOWN,
-            f"The password of {change.user} is neither the Secret's nor one known to be in force before. Add the old one "
-            "to the Secret as previous-password, or list the operator's account in common.security.superUsers, or set "
-            "passwordUpdate: Auto on the MilvusConnection to let the user be dropped and created again.",
-        )
-    return None
-
-
-def _is_not_contested(change: Change, facts: Facts) -> Refusal | None:
-    if facts.contested and (facts.claim.ref.uid, change) in facts.contested:
-        return Refusal(
-            Reason.CONTESTED,
-            "Another client (an operator, a cluster or a script) keeps undoing what this resource asks for, so the operator "
-            "has stopped for now. Find what else writes to this Milvus, then set the annotation rbac.milvus.io/reconcile-at.",
-        )
-    return None
-
-
-Rule = Callable[[Change, Facts], Refusal | None]
-
-RULES: tuple[Rule, ...] = (
-    _password_is_available,  # a user needs a password
-    _role_is_there,  # a binding waits for its role
-    _role_is_permitted,  # and in other namespaces until the role is theirs
-    _group_is_filled,  # a grant waits for its group
-    group_is_free,  # no gap in what users have
-    _password_in_place,  # passwordUpdate: InPlace never drops a user
-    _is_not_contested,  # not again and again against another client
-)
+    return not all(may_keep(change, facts) for change in takes)
 
 
 def _sift(

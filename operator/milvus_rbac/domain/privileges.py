@@ -42,6 +42,8 @@ class Privilege:
     collection would promise a limit that the server does not enforce."""
     everything: bool = False
     """Whether it is a wildcard for other privileges."""
+    takes_database: bool = False
+    """Whether it is of cluster level, and servers honour it in a single database all the same."""
     delegable: bool = False
     """Whether it reaches beyond databases and can be granted by other namespaces all the same."""
     group: bool = False
@@ -142,8 +144,9 @@ CATALOGUE: Final[tuple[Privilege, ...]] = (
     _cluster("CreateDatabase", _V2_2),
     _cluster("DropDatabase", _V2_2),
     replace(_cluster("ListDatabases", _V2_2), delegable=True),
-    # 3.0 moved it to the database level, as its own list of groups shows; `*.*` is right for it on every server.
-    _cluster("RenameCollection", _V2_2),
+    # 3.0 moved it to the database level, as its own list of groups shows; `*.*` is right for it on every server, and
+    # before 3.0 a grant in one database works, too (pymilvus#1906).
+    replace(_cluster("RenameCollection", _V2_2), takes_database=True),
     _cluster("UpdateResourceGroups", (2, 4)),
     _cluster("BackupRBAC", (2, 4, 9)),
     _cluster("RestoreRBAC", (2, 4, 9)),

@@ -127,7 +127,7 @@ def expand(name: str, row: GrantRow, known_privileges: KnownPrivileges) -> Itera
     privilege, level = privileges.find(name), known_privileges.level_of(name)
     object_type = privileges.stored_type(name)
     if level is Level.CLUSTER:
-        yield Grant(object_type, name, ANY, ANY)
+        yield Grant(object_type, name, (row.database if _takes_database(name) else None) or ANY, ANY)
         return
     # A privilege whose level a newer server has narrowed keeps the scope that it always had.
     was_wider = privilege is not None and privilege.level is Level.CLUSTER
@@ -136,6 +136,11 @@ def expand(name: str, row: GrantRow, known_privileges: KnownPrivileges) -> Itera
     for collection in (row.collections or (ANY,)) if takes_collections else (ANY,):
         real = known_privileges.aliases.get((database, collection)) or collection
         yield Grant(object_type, name, database, real)
+
+
+def _takes_database(name: str) -> bool:
+    privilege = privileges.find(name)
+    return privilege is not None and privilege.takes_database
 
 
 def one_level(names: Iterable[str], known_privileges: KnownPrivileges) -> Refusal | None:
@@ -223,6 +228,8 @@ def _check_group(name: str, row: GrantRow, where: str, known_privileges: KnownPr
 
 
 def _check_scope(name: str, level: Level | None, row: GrantRow, where: str) -> Refusal | None:
+    if level is Level.CLUSTER and _takes_database(name) and not row.collections:
+        return None
     if level is Level.CLUSTER and (row.database not in {None, ANY} or row.collections):
         advice = f"{name} acts on the whole cluster: put it in a row without database and collections."
     elif level is Level.DATABASE and row.collections:

@@ -32,7 +32,7 @@ def build_event(
         "kind": "Event",
         "metadata": {
             "namespace": metadata["namespace"],
-            "generateName": f"{metadata['name'][:NAME_LIMIT]}.",
+            "generateName": f"{metadata['name'][:NAME_LIMIT]}-",
         },
         "regarding": {
             "apiVersion": about["apiVersion"],

@@ -122,7 +122,15 @@ class Delegation(Shape):
     """Further roles that MilvusUsers may hold, by name, as long as such a role holds only what can be delegated; they may always
     hold roles that MilvusRoles of their own namespace own."""
     may_adopt: bool | None = None
-    """True lets the namespaces take over users and roles that exist already, as spec.adoption of the resource says."""
+    """True lets the namespaces take over users and roles that differ from their resource, as spec.adoption of the resource says.
+    What is exactly as its resource asks needs no leave, and what holds more than is delegated is never taken over."""
+    may_retain: bool | None = None
+    """True lets the namespaces leave users and roles in Milvus when their resources go: deletionPolicy Retain, suspend and the
+    annotation rbac.milvus.io/force-retain. Without it, what is deleted is dropped."""
+    max_users: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """How many users under userNames there may be in Milvus; without it, any number."""
+    max_roles: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """How many roles under roleNames there may be in Milvus; without it, any number."""
     accept_weak_isolation: bool | None = None
     """True accepts that on servers before 3.0 a privilege in one database can be used in others. Without it, nothing is granted
     in single databases there."""
@@ -139,6 +147,9 @@ class Delegation(Shape):
             frozenset(self.databases),
             frozenset(self.privileges),
             frozenset(self.roles),
-            bool(self.may_adopt),
-            bool(self.accept_weak_isolation),
+            may_adopt=bool(self.may_adopt),
+            may_retain=bool(self.may_retain),
+            max_users=self.max_users,
+            max_roles=self.max_roles,
+            accept_weak_isolation=bool(self.accept_weak_isolation),
         )
