@@ -104,6 +104,7 @@ def _column(column: Column) -> Json:
         "type": column.type,
         "description": column.description,
         "jsonPath": column.path,
+        **({"priority": 1} if column.is_wide else {}),
     }
 
 

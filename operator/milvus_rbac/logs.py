@@ -16,6 +16,8 @@ from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+from milvus_rbac.domain.text import printable
+
 CEILINGS = {
     "kopf": logging.INFO,  # at DEBUG it writes objects in full
     "kopf.objects": logging.WARNING,  # a line for every event of every object
@@ -49,6 +51,7 @@ def set_up_logs(level: str, style: Literal["json", "text"], stream: TextIO | Non
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_json_formatter() if style == "json" else logging.Formatter(TEXT))
     handler.addFilter(_add_context)
+    handler.addFilter(_escape)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -61,6 +64,12 @@ def set_up_logs(level: str, style: Literal["json", "text"], stream: TextIO | Non
 def _add_context(record: logging.LogRecord) -> bool:
     for name, value in _ABOUT.get().items():
         setattr(record, name, value)
+    return True
+
+
+def _escape(record: logging.LogRecord) -> bool:
+    """Escape what a name from elsewhere could forge a line with."""
+    record.msg, record.args = printable(record.getMessage()), None
     return True
 
 

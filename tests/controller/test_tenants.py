@@ -1,8 +1,11 @@
 """What another namespace may leave, how much it may have, what it gets back, and what those are told who run the connection."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from support.controller_bed import HOME, ControllerBed, controller_bed
 from support.double.store import Account, Kept
@@ -190,3 +193,21 @@ async def test_what_reaches_beyond_databases_is_not_granted_even_if_an_entry_nam
         await says(bed, "milvusroles", "a-reader", "NotPermitted", privilege)
         held = {kept.privilege for kept in bed.double.core.store.grants["a_reader"]}
         assert held == {"ListDatabases"}
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "tenancy.md"
+
+
+@every_dress
+async def test_the_first_example_of_the_page_works_on_every_version(dress: str) -> None:
+    async with controller_bed(dress) as bed:
+        bed.double.core.store.databases["team_a"] = {}
+        blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+        connection, *team = [one for block in blocks[:2] for one in yaml.safe_load_all(block)]
+        bed.connect(delegations=connection["spec"]["delegations"])
+        for one in team:
+            plural = f"{one['kind'].lower()}s"
+            bed.kube.apply(
+                plural, one["metadata"]["namespace"], one["metadata"]["name"], {"spec": one["spec"]}
+            )
+            await bed.wait_ready(plural, one["metadata"]["name"], namespace=one["metadata"]["namespace"])

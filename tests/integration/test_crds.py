@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from house.repository import blocks_in
+from milvus_rbac.api.schema import NEVER_LOOKED
 from milvus_rbac.api.v1alpha1 import GROUP, KINDS, VERSION, Resource
 from testbed.cluster import ApiError, Cluster
 
@@ -107,7 +108,7 @@ class TestDefaults:
     def test_a_new_resource_shows_that_nothing_was_done_yet(
         self, kind: type[Resource], create: Create
     ) -> None:
-        assert create(kind.plural)["status"] == {"observedGeneration": -1}
+        assert create(kind.plural)["status"] == NEVER_LOOKED
 
     @every_kind
     def test_what_the_server_stores_can_be_read_back(self, kind: type[Resource], create: Create) -> None:
@@ -173,7 +174,7 @@ class TestRefusals:
             ({"interval": "9s"}, "write an interval from 10s to 24h"),
             ({"interval": "24h1s"}, "write an interval from 10s to 24h"),
             ({"interval": "999999h999999h"}, "write an interval from 10s to 24h"),
-            ({"interval": "5 minutes"}, "spec.interval"),
+            ({"interval": "5 minutes"}, "write whole hours, minutes and seconds"),
             ({"tls": {"serverName": "milvus"}}, "tls needs an https uri: write https://"),
             (
                 {
@@ -191,7 +192,7 @@ class TestRefusals:
             ),
             (
                 {"delegations": [{"namespaces": {"names": ["a"]}, "privileges": ["All"]}]},
-                "can't be delegated: name other privileges",
+                "can't be delegated (only ListDatabases can): name other privileges",
             ),
             (
                 {"delegations": [{"namespaces": {"names": ["a"]}, "roles": ["admin"]}]},
@@ -201,11 +202,26 @@ class TestRefusals:
                 {"delegations": [{"namespaces": {"names": ["a"]}, "userNames": ["a*b"]}]},
                 "spec.delegations[0].userNames[0]",
             ),
-            ({"uri": "./milvus.db"}, "spec.uri"),
-            ({"uri": "http://milvus/milvus.db"}, "spec.uri"),
-            ({"uri": "unix:/run/milvus.sock"}, "spec.uri"),
-            ({"uri": "http://root:Milvus@milvus"}, "spec.uri"),
-            ({"formerUris": ["milvus:19530"]}, "spec.formerUris"),
+            ({"uri": "./milvus.db"}, "write http:// or https:// first"),
+            ({"uri": "unix:/run/milvus.sock"}, "write http:// or https:// first"),
+            ({"uri": "127.0.0.1:19530"}, "write http:// or https:// first"),
+            ({"uri": "http://milvus/milvus.db"}, "write no path"),
+            ({"uri": "http://milvus:19530/db"}, "write no path"),
+            ({"uri": "http://root:Milvus@milvus"}, "write no user or password here"),
+            ({"uri": "http://milvus:99999"}, "write a port from 1 to 65535"),
+            ({"uri": "http://milvus:0"}, "write a port from 1 to 65535"),
+            ({"uri": "http://mil vus"}, "write a host name or an IP address"),
+            ({"uri": "http://"}, "write a host name or an IP address"),
+            ({"interval": "1.5h"}, "write whole hours, minutes and seconds"),
+            ({"credentialsSecretRef": {"name": "Milvus_Admin"}}, "write the name of an object"),
+            (
+                {"delegations": [{"namespaces": {"names": ["Team A"]}}]},
+                "spec.delegations[0].namespaces.names[0]",
+            ),
+            (
+                {"formerUris": ["milvus:19530"]},
+                'spec.formerUris[0]: Invalid value: "milvus:19530": write http:// or https://',
+            ),
             ({"mode": "Watch"}, "spec.mode"),
             ({"credentialsSecretRef": None}, "spec.credentialsSecretRef: Required"),
         ],
@@ -230,10 +246,22 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("spec", "message"),
         [
-            ({"userName": "1st"}, "spec.userName"),
+            ({"userName": "1st"}, "write a letter first"),
+            ({"userName": "root"}, "root and db_admin belong to the server"),
+            ({"userName": "db_admin"}, "root and db_admin belong to the server"),
+            ({"roles": ["public"]}, "every user has the role public anyway"),
+            ({"expiresAt": "0000-01-01T00:00:00Z"}, "spec.expiresAt"),
+            ({"expiresAt": "1970-01-01T00:00:00Z"}, "write a time of this century"),
+            ({"description": "two\u2028lines"}, "write one line without control characters"),
+            ({"description": "two\nlines"}, "write one line without control characters"),
+            ({"connectionRef": {"name": "Prod"}}, "write the name of an object"),
             ({"userName": "a" * 33}, "spec.userName"),
             ({"roles": ["reader", "reader"]}, "spec.roles[1]: Duplicate value"),
-            ({"roles": ["reader "]}, "spec.roles[0]"),
+            (
+                {"roles": ["reader "]},
+                'spec.roles[0]: Invalid value: "reader ": write a name without spaces at its ends',
+            ),
+            ({"roles": ["reader\u202e"]}, "write a name without spaces at its ends"),
             ({"roles": [f"r{number}" for number in range(65)]}, "spec.roles: Too many"),
             ({"adoption": "Sometimes"}, "spec.adoption"),
             ({"passwordSecretRef": {}}, "spec.passwordSecretRef.name: Required"),
@@ -255,9 +283,16 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("spec", "message"),
         [
-            ({"roleName": " reader"}, "spec.roleName"),
-            ({"roleName": "1reader"}, "spec.roleName"),
-            ({"roleName": "reader\n"}, "spec.roleName"),
+            ({"roleName": " reader"}, "write a name that does not begin with a digit"),
+            ({"roleName": "1role"}, "write a name that does not begin with a digit"),
+            ({"roleName": "reader\n"}, "without spaces at its ends"),
+            ({"roleName": "reader\u009b31m"}, "other control characters"),
+            ({"roleName": "admin"}, "admin and public are built into Milvus"),
+            (
+                {"grants": [{"privileges": ["Search"], "collections": ["or\u0085ders"]}]},
+                "spec.grants[0].collections[0]",
+            ),
+            ({"grants": [{"privileges": ["Search"], "database": "s\u202eelas"}]}, "spec.grants[0].database"),
             ({"grants": [{"database": "sales"}]}, "spec.grants[0].privileges: Required"),
             ({"grants": [{"privileges": []}]}, "spec.grants[0].privileges"),
             ({"grants": None}, "spec.grants: Required"),
@@ -271,6 +306,20 @@ class TestRefusals:
     def test_a_role_is_refused(self, create: Create, spec: Json, message: str) -> None:
         with pytest.raises(ApiError, match=re.escape(message)):
             create("milvusroles", **spec)
+
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            ({"groupName": "Search"}, "this is the name of a privilege or of a built-in group"),
+            ({"groupName": "CollectionReadOnly"}, "this is the name of a privilege or of a built-in group"),
+            ({"groupName": "my-group"}, "write a letter or _ first"),
+            ({"privileges": []}, "spec.privileges"),
+            ({"privileges": ["Search", "Search"]}, "spec.privileges[1]: Duplicate value"),
+        ],
+    )
+    def test_a_group_is_refused(self, create: Create, spec: Json, message: str) -> None:
+        with pytest.raises(ApiError, match=re.escape(message)):
+            create("milvusprivilegegroups", **spec)
 
     @every_kind
     def test_a_resource_without_a_spec_is_refused(
@@ -328,8 +377,10 @@ class TestKubectl:
         self, kind: type[Resource], cluster: Cluster, create: Create, namespace: str
     ) -> None:
         create(kind.plural)
-        header = cluster.kubectl("get", kind.short_name, "--namespace", namespace).splitlines()[0]
-        assert header.split() == ["NAME", *(column.name.upper() for column in kind.columns)]
+        for wide in ((), ("--output=wide",)):
+            header = cluster.kubectl("get", kind.short_name, "--namespace", namespace, *wide).splitlines()[0]
+            shown = (column.name.upper() for column in kind.columns if wide or not column.is_wide)
+            assert header.split() == ["NAME", *shown]
 
     def test_the_category_finds_every_kind(self, cluster: Cluster, create: Create, namespace: str) -> None:
         for kind in KINDS:

@@ -183,6 +183,7 @@ def attempts(dress: str, ref: dict[str, Any]) -> dict[tuple[str, str], tuple[dic
 def by_hand(one: Any) -> None:
     """What was there before, and is not the team's."""
     store = one.core.store
+    store.databases["secret_database"] = {}
     for role in ("a_taken", "platform_only", "b_reader"):
         store.roles[role] = ""
         store.give(role, Kept("Collection", "secret_database", "*", "Query"), "root")

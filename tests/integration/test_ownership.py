@@ -179,8 +179,9 @@ def test_a_role_with_fewer_grants_than_wanted_is_adopted_and_stays_on_deletion(
     assert story.written == ["OperatePrivilege"]
     delete_and_wait(story, "MilvusRole", "reader")
     assert admin.grants(role) == {STORED_SEARCH, STORED_QUERY}
-    type_, _, message = story.wait_event(CONNECTION, role, "left")
-    assert type_ == "Normal"
+    type_, reason, message = story.wait_event(CONNECTION, role, "left")
+    assert reason == "LeftBehind"
+    assert type_ == "Warning"
     assert "reader" in message
     for _, _, _, privilege in admin.grants(role):
         admin.revoke(role, "Collection", "orders", privilege)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from milvus_rbac.api.schema import NEVER_LOOKED
 from support.story import CONNECTION, Story
 from testbed.milvus_admin import MilvusAdmin
 
@@ -50,7 +51,7 @@ def columns(story: Story, kind: str, name: str) -> dict[str, str]:
 
 def test_until_the_first_look_a_resource_says_that_nobody_has_looked(stage: Story) -> None:
     stage.role("reader", stage.unique("role"))
-    assert (stage.get("MilvusRole", "reader") or {})["status"] == {"observedGeneration": -1}
+    assert (stage.get("MilvusRole", "reader") or {})["status"] == NEVER_LOOKED
 
 
 def test_every_condition_tells_for_which_generation_it_was_found(story: Story) -> None:
@@ -239,7 +240,7 @@ def test_trouble_and_its_end_are_events_with_the_reason_of_the_condition(story: 
     story.role("reader", role, SEARCH)
     story.wait_ready("MilvusRole", "reader")
     type_, reason, _ = story.wait_event("reader", "is in Milvus")
-    assert (type_, reason) == ("Normal", "Ready")
+    assert (type_, reason) == ("Normal", "Recovered")
 
 
 def test_a_resource_that_is_wrong_from_the_start_is_an_event(story: Story) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from milvus_rbac.api.schema import NEVER_LOOKED
 from milvus_rbac.kube.client import ClusterRefused, ClusterUnavailable
 
 Json = dict[str, Any]
@@ -108,7 +109,7 @@ class Kubernetes:
                 known |= {
                     "apiVersion": "rbac.milvus.io/v1alpha1",
                     "kind": KINDS[plural],
-                    "status": {"observedGeneration": -1},
+                    "status": _copy(NEVER_LOOKED),
                 }
             self.objects[plural, namespace, name] = known
             return self._store(plural, known, "ADDED")

@@ -86,6 +86,45 @@ def test_ready_says_what_is_in_the_way(
 
 
 @pytest.mark.parametrize(
+    ("refusals", "message"),
+    [
+        (
+            [
+                Refusal(
+                    Reason.UNKNOWN_PRIVILEGE,
+                    f"spec.grants[{row}]: Milvus has no privilege Serch; write Search.",
+                )
+                for row in range(500)
+            ],
+            "spec.grants[0], spec.grants[1], spec.grants[2] and 497 more: Milvus has no privilege Serch; write Search.",
+        ),
+        (
+            [Refusal.naming(Reason.WAITING_FOR_ROLE, "No role ", name, " yet.") for name in "abcde"],
+            "No role a, b, c and 2 more yet.",
+        ),
+        (
+            [
+                Refusal(Reason.UNKNOWN_PRIVILEGE, "spec.grants[0]: No privilege A."),
+                Refusal(Reason.UNKNOWN_PRIVILEGE, "spec.grants[0]: No privilege B."),
+            ],
+            "spec.grants[0]: No privilege A. spec.grants[0]: No privilege B.",
+        ),
+    ],
+)
+def test_the_same_trouble_of_many_is_one_sentence_with_a_count(refusals: list[Refusal], message: str) -> None:
+    ready, *_ = summarize_ready(refusals, "", 1)
+    assert ready.message == message
+
+
+@pytest.mark.parametrize(
+    "name", ["a\u009b31m", "a\u0085b", "a\u2028b", "a\u202eb", "a\nb", "a\x1b[31m", "a\u2066b"]
+)
+def test_a_name_can_not_forge_what_is_shown(name: str) -> None:
+    ready, *_ = summarize_ready([Refusal(Reason.CONFLICT, f"Role {name} is taken.")], "", 1)
+    assert ready.message == f"Role a\\u{ord(name[1]):04x}{name[2:]} is taken."
+
+
+@pytest.mark.parametrize(
     ("length", "said"),
     [(MESSAGE_LIMIT, MESSAGE_LIMIT), (MESSAGE_LIMIT + 1, MESSAGE_LIMIT), (10_000, MESSAGE_LIMIT)],
 )

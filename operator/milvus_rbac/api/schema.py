@@ -7,12 +7,26 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 from typing_extensions import override
 
-from milvus_rbac.api.v1alpha1.resource import Resource
+from milvus_rbac.api.v1alpha1.names import RULES_OF_PATTERNS
+from milvus_rbac.api.v1alpha1.resource import VALIDATIONS, Resource, validated_by
 
 Json = dict[str, Any]
 
-NEVER_LOOKED = {"observedGeneration": -1}
-"""The status of a new resource, which shows tools that compare generations that nothing has been done yet."""
+NEVER_LOOKED = {
+    "observedGeneration": -1,
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "Unknown",
+            "reason": "Pending",
+            "message": "The operator has not looked at it yet. If that lasts, it does not run, or does not serve this namespace.",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }
+    ],
+}
+"""The status of a new resource, which shows people, and tools that compare generations, that nothing has been done yet."""
+MOST_RULES = 64
+"""A rule for something that occurs more often than this in one object costs more than the API server allows."""
 
 
 class StructuralSchema(GenerateJsonSchema):
@@ -51,24 +65,37 @@ def schema(kind: type[Resource]) -> Json:
     return inlined
 
 
-def _inline(node: Any, definitions: Mapping[str, Any]) -> Any:
-    """Return the schema with references replaced by what they refer to; keys beside a reference win."""
+def _inline(node: Any, definitions: Mapping[str, Any], times: int = 1) -> Any:
+    """Return the schema with references replaced by what they refer to; keys beside a reference win.
+
+    `times` is how often the value may occur in one object.
+    """
     match node:
         case {"$ref": str(reference), **beside}:
-            return _inline(definitions[reference.removeprefix("#/$defs/")] | beside, definitions)
+            return _inline(definitions[reference.removeprefix("#/$defs/")] | beside, definitions, times)
         case dict():
-            return dict(_plain(node, definitions))
+            return dict(_plain(_with_rules(node, times), definitions, times * node.get("maxItems", 1)))
         case list():
-            return [_inline(item, definitions) for item in node]
+            return [_inline(item, definitions, times) for item in node]
         case _:
             return node
 
 
-def _plain(node: Json, definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _with_rules(node: Json, times: int) -> Json:
+    """Return a node whose pattern is replaced by rules that say what to write, where the API server has time for rules."""
+    rules = RULES_OF_PATTERNS.get(node.get("pattern", "")) if times <= MOST_RULES else None
+    if rules is None:
+        return node
+    kept = {name: value for name, value in node.items() if name != "pattern"}
+    found = [*validated_by(*rules)[VALIDATIONS], *kept.get(VALIDATIONS, ())]  # type: ignore[misc]  # a list of ours
+    return {**kept, VALIDATIONS: found} if found else kept
+
+
+def _plain(node: Json, definitions: Mapping[str, Any], times: int) -> Iterator[tuple[str, Any]]:
     for name, value in node.items():
         if name == "properties":
-            yield name, {field: _inline(inner, definitions) for field, inner in value.items()}
+            yield name, {field: _inline(inner, definitions, times) for field, inner in value.items()}
         elif name == "description":
             yield name, " ".join(value.split())
         elif name != "title":
-            yield name, _inline(value, definitions)
+            yield name, _inline(value, definitions, times)

@@ -236,10 +236,8 @@ def _has_mistake(uid: str, outcome: Outcome) -> bool:
 def _waits_for_another(change: Change, outcome: Outcome) -> Refusal | None:
     """Return why a change has to wait for what another claim could not create."""
     if isinstance(change, BindRole) and change.role in outcome.missing_roles:
-        message = (
-            f"spec.roles: the role {change.role} could not be created; it is bound as soon as there is one."
-        )
-        return Refusal(Reason.WAITING_FOR_ROLE, message)
+        after = " could not be created; it is bound as soon as there is one."
+        return Refusal.naming(Reason.WAITING_FOR_ROLE, "spec.roles: the role ", change.role, after)
     if isinstance(change, GrantPrivilege) and change.grant.privilege in outcome.unfilled_groups:
         message = f"spec.grants: the privilege group {change.grant.privilege} could not be filled; it is granted as soon as it is."
         return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)

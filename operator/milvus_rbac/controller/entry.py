@@ -195,8 +195,9 @@ class Entry:
 
     @property
     def ready(self) -> Condition | None:
-        """Return the Ready condition as it was last written."""
-        return next((_read_condition(one) for one in self.conditions if one["type"] == READY_TYPE), None)
+        """Return the Ready condition as the operator last wrote it; that with which every resource begins says nothing."""
+        found = next((one for one in self.conditions if one["type"] == READY_TYPE), None)
+        return _read_condition(found) if found is not None and found["status"] != "Unknown" else None
 
     @property
     def log_fields(self) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from milvus_rbac.domain.changes import Change, DropUser, RecreateUser, UpdatePas
 from milvus_rbac.domain.claims import Origin
 from milvus_rbac.domain.conditions import Condition, Patience, Reason, patience
 from milvus_rbac.domain.plan import ClaimPlan
+from milvus_rbac.domain.text import printable
 from milvus_rbac.kube.client import ClusterError
 from milvus_rbac.kube.resources import Cluster
 
@@ -86,7 +87,7 @@ class EventRecorder:
             entry, event = self._waiting.popleft()
             try:
                 await self._cluster.post_event(
-                    entry.body, event.type, event.reason, event.message, datetime.now(UTC)
+                    entry.body, event.type, event.reason, printable(event.message), datetime.now(UTC)
                 )
             except ClusterError as error:
                 logger.warning("An Event about %s could not be posted: %s", entry, error)

@@ -12,13 +12,14 @@ from milvus_rbac.domain.changes import (
     Change,
     ClearProxies,
     CreateRole,
+    GrantPrivilege,
     RecreateUser,
     UpdatePassword,
     apply_all,
     describe,
     field_of,
 )
-from milvus_rbac.domain.claims import Claim, Kind, StaleGrant, WantedUser
+from milvus_rbac.domain.claims import Claim, Kind, StaleGrant, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import (
     Condition,
     Patience,
@@ -32,7 +33,8 @@ from milvus_rbac.domain.conditions import (
 from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.mistakes import find_mistake, kept_until_mended
 from milvus_rbac.domain.plan import ClaimPlan
-from milvus_rbac.domain.state import PasswordVerdict, Role, State, User
+from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Role, State, User
+from milvus_rbac.domain.text import printable
 from milvus_rbac.milvus.errors import (
     AlreadyExists,
     Changed,
@@ -185,7 +187,7 @@ def _is_unsure(plan: ClaimPlan, result: Result) -> bool:
 
 def _refusals(plan: ClaimPlan, outcome: Outcome, server: ServerFacts) -> tuple[Refusal, ...]:
     uid = plan.claim.ref.uid
-    failed = (_refusal_of(change, error) for change, error in outcome.failed[uid])
+    failed = (_refusal_of(change, error, plan.claim) for change, error in outcome.failed[uid])
     refusals = [*plan.refusals, *outcome.waiting[uid], *failed]
     held_back, mistake = outcome.held_back[uid], find_mistake(refusals)
     if held_back and mistake:
@@ -213,15 +215,32 @@ def _is_unverified(entry: Entry, plan: ClaimPlan, held: Held | None, server: Ser
     return wanted.password_refusal is None and wanted.password != entry.password
 
 
-def _refusal_of(change: Change, error: MilvusRbacError) -> Refusal:
+def _refusal_of(change: Change, error: MilvusRbacError, claim: Claim) -> Refusal:
     """Return why Milvus refused a change, with the field to correct where it is about what the resource asks for."""
-    refusal, where = error.refusal, field_of(change)
+    refusal, where = error.refusal, _row_of(change, claim) or field_of(change)
     # Creating a user is about its name and its password at once.
     if refusal.reason in _ABOUT_PASSWORDS:
         where = "spec.passwordSecretRef"
     elif refusal.reason not in _ABOUT_THE_SPEC:
         return refusal
-    return replace(refusal, message=f"{where}: {refusal.message}" if where else refusal.message)
+    return Refusal.naming(refusal.reason, "", where, f": {refusal.message}") if where else refusal
+
+
+def _row_of(change: Change, claim: Claim) -> str:
+    """Return the row of spec.grants that asks for what a change grants, with the collection."""
+    if not isinstance(change, GrantPrivilege) or not isinstance(claim.wanted, WantedRole):
+        return ""
+    grant = change.grant
+    rows = (
+        index
+        for index, row in enumerate(claim.wanted.rows)
+        if grant.privilege in row.privileges
+        and (row.database or DEFAULT_DATABASE) == grant.database
+        and (grant.object_name == ANY or grant.object_name in row.collections)
+    )
+    index = next(rows, None)
+    name = "" if grant.object_name == ANY else f" ({grant.object_name})"
+    return "" if index is None else f"spec.grants[{index}]{name}"
 
 
 _ABOUT_PASSWORDS = {Reason.PASSWORD_TOO_SHORT, Reason.PASSWORD_TOO_LONG, Reason.PASSWORD_TOO_WEAK}
@@ -256,7 +275,7 @@ def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant]) -> st
 
 def _tell_plan(entry: Entry, plan: ClaimPlan, held: Held | None, status: dict[str, Any]) -> list[Condition]:
     """Write the plan of mode Observe into the status; return whether Milvus differs, as far as it was compared."""
-    lines = [] if _is_hidden(plan, held) else [describe(change) for change in plan.withheld]
+    lines = [] if _is_hidden(plan, held) else [printable(describe(change)) for change in plan.withheld]
     if lines:
         status["plan"] = lines[:MOST_PLAN_LINES]
     return [] if plan.refusals and not lines else [summarize_drift(lines, entry.generation)]
@@ -332,7 +351,7 @@ def _password_refusal(plan: ClaimPlan, outcome: Outcome, server: ServerFacts) ->
         return plan.claim.wanted.password_refusal
     for change, error in outcome.failed[plan.claim.ref.uid]:
         if isinstance(change, UpdatePassword | RecreateUser):
-            return _refusal_of(change, error)
+            return _refusal_of(change, error, plan.claim)
     if any(isinstance(change, UpdatePassword | RecreateUser) for change in plan.withheld) and plan.refusals:
         return next((one for one in plan.refusals if one.reason not in _NOT_ABOUT_PASSWORDS), None)
     return None

@@ -1,8 +1,12 @@
 """All reasons, and how refusals become the conditions of a status."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
+from typing import Self
+
+from milvus_rbac.domain.text import printable
 
 
 class Reason(StrEnum):
@@ -88,6 +92,13 @@ class Refusal:
 
     reason: Reason
     message: str
+    about: tuple[int, int] | None = None
+    """Begin and end of the part of the message that differs where the same is wrong with others: those become one sentence with a count."""
+
+    @classmethod
+    def naming(cls, reason: Reason, before: str, name: str, after: str) -> Self:
+        """Return the refusal whose message is these three in a row, and of which only the name differs."""
+        return cls(reason, f"{before}{name}{after}", (len(before), len(before) + len(name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +132,32 @@ def summarize_ready(refusals: Sequence[Refusal], success: str, generation: int) 
     if not ordered:
         return (_condition(READY_TYPE, "True", Reason.READY, success, generation),)
     reason = ordered[0].reason
-    message = " ".join(dict.fromkeys(refusal.message for refusal in ordered))
+    message = " ".join(_sentences(ordered))
     ready = _condition(READY_TYPE, "False", reason, message, generation)
     beside = patience(reason)
     if beside is Patience.QUIET:
         return (ready,)
     return (ready, _condition(beside.value, "True", reason, message, generation))
+
+
+_ROW = re.compile(r"spec\.\w+\[\d+\](?=: )")
+_MOST_NAMED = 3
+
+
+def _sentences(refusals: Iterable[Refusal]) -> list[str]:
+    """Return what is wrong, the same trouble of several rows or names in one sentence."""
+    same: dict[str, dict[str, None]] = {}
+    for refusal in refusals:
+        row = _ROW.match(refusal.message)
+        begin, end = refusal.about or (row.span() if row else (0, 0))
+        text = refusal.message
+        same.setdefault(f"{text[:begin]}\0{text[end:]}", {})[text[begin:end]] = None
+    return [template.replace("\0", _listed(list(about))) for template, about in same.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def summarize_password(refusal: Refusal | None, generation: int) -> Condition:
@@ -158,5 +189,6 @@ def settle(previous: Iterable[Condition], wanted: Iterable[Condition], now: str)
 
 
 def _condition(kind: str, status: str, reason: Reason, message: str, generation: int) -> Condition:
-    text = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+    text = printable(message)
+    text = text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
     return Condition(kind, status, reason.value, text, generation)

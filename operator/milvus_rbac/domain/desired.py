@@ -245,11 +245,11 @@ def _forbidden_role(role: str, meant_roles: Mapping[str, str]) -> Refusal:
         if role in meant_roles
         else "take it out, or ask the owner of the MilvusConnection"
     )
-    message = (
-        f"spec.roles: {role} is neither a role that a MilvusRole of this namespace owns nor one that is delegated to it: "
-        f"{advice}."
+    after = (
+        " is neither a role that a MilvusRole of this namespace owns nor one that is delegated to it, or it holds what can't be "
+        f"delegated: {advice}."
     )
-    return Refusal(Reason.NOT_PERMITTED, message)
+    return Refusal.naming(Reason.NOT_PERMITTED, "spec.roles: ", role, after)
 
 
 def _lower_role(

@@ -95,8 +95,8 @@ def _role_is_there(change: Change, facts: Facts) -> Refusal | None:
             if meant
             else "it is bound as soon as the role is created"
         )
-        message = f"spec.roles: Milvus has no role {change.role} yet; {advice}."
-        return Refusal(Reason.WAITING_FOR_ROLE, message)
+        before = "spec.roles: Milvus has no role "
+        return Refusal.naming(Reason.WAITING_FOR_ROLE, before, change.role, f" yet; {advice}.")
     return None
 
 
@@ -107,8 +107,9 @@ def _role_is_permitted(change: Change, facts: Facts) -> Refusal | None:
         return None
     if (claim.ref.namespace, change.role) in facts.owned_roles:
         return None
-    message = f"spec.roles: no MilvusRole of this namespace owns {change.role} yet; it is bound as soon as one does."
-    return Refusal(Reason.WAITING_FOR_ROLE, message)
+    before = "spec.roles: no MilvusRole of this namespace owns "
+    after = " yet; it is bound as soon as one does."
+    return Refusal.naming(Reason.WAITING_FOR_ROLE, before, change.role, after)
 
 
 def _group_is_filled(change: Change, facts: Facts) -> Refusal | None:
@@ -117,8 +118,10 @@ def _group_is_filled(change: Change, facts: Facts) -> Refusal | None:
     name, known_privileges = change.grant.privilege, facts.server.known_privileges
     if name in facts.filled or (name in known_privileges.levels and name not in known_privileges.claimed):
         return None
-    message = f"spec.grants: the privilege group {name} is not in Milvus yet; it is granted as soon as it exists and holds privileges."
-    return Refusal(Reason.WAITING_FOR_PRIVILEGE_GROUP, message)
+    after = " is not in Milvus yet; it is granted as soon as it exists and holds privileges."
+    return Refusal.naming(
+        Reason.WAITING_FOR_PRIVILEGE_GROUP, "spec.grants: the privilege group ", name, after
+    )
 
 
 def group_is_free(change: Change, facts: Facts) -> Refusal | None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from milvus_rbac.api.v1alpha1.names import LabelValue, MilvusName, NamespaceName
+from milvus_rbac.api.v1alpha1.names import LabelValue, MilvusName, NamePattern, NamespaceName
 from milvus_rbac.api.v1alpha1.resource import Rule, Shape, validated_by
 from milvus_rbac.domain import delegation
 from milvus_rbac.domain.privileges import NOT_DELEGABLE
@@ -16,15 +16,6 @@ LabelKey = Annotated[
     str,
     StringConstraints(min_length=1, max_length=317, pattern=r"^[A-Za-z0-9]([A-Za-z0-9./_-]*[A-Za-z0-9])?$"),
 ]
-NamePattern = Annotated[
-    str,
-    StringConstraints(
-        min_length=1,
-        max_length=255,
-        pattern=r"^([^*\s\x00-\x1f\x7f]([^*\x00-\x1f\x7f]*[^*\s\x00-\x1f\x7f])?)?\*?$",
-    ),
-]
-"""A name, or the beginning of names with a `*` at the end."""
 
 
 class Expression(Shape):

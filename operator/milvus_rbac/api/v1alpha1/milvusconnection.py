@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from milvus_rbac.api.v1alpha1.delegation import Delegation
 from milvus_rbac.api.v1alpha1.names import (
+    INTERVAL,
     CaConfigMapRef,
     CaSecretRef,
     Endpoint,
@@ -21,6 +22,7 @@ from milvus_rbac.api.v1alpha1.names import (
 )
 from milvus_rbac.api.v1alpha1.resource import (
     AGE,
+    MESSAGE,
     READY,
     REASON,
     Column,
@@ -116,19 +118,24 @@ class MilvusConnectionSpec(Shape):
     """True for a new server: if root still has the default password of Milvus, it is changed to that of the Secret. The Secret's
     username must be root."""
     tls: Tls | None = None
-    """How the certificate of an https server is verified; without it, with the CA certificates of the operator's image."""
+    """How the certificate of an https server is verified; without it, by the public CAs that gRPC brings along. Those of the image or
+    the node are not looked at, so name a private CA here."""
     mode: Mode = Mode.ENFORCE
     """Enforce makes Milvus match the resources. Observe writes nothing to Milvus; status.plan of each resource lists what would
     be changed."""
     interval: Annotated[
         str,
-        StringConstraints(max_length=16, pattern=r"^([0-9]{1,6}[hms])+$"),
+        StringConstraints(max_length=16, pattern=INTERVAL),
         Field(
             json_schema_extra=validated_by(
                 Rule(
-                    "duration(self) >= duration('10s') && duration(self) <= duration('24h')",
+                    f"self.matches(r'{INTERVAL}')",
+                    "write whole hours, minutes and seconds, for example 5m or 1h30m",
+                ),
+                Rule(
+                    f"!self.matches(r'{INTERVAL}') || duration(self) >= duration('10s') && duration(self) <= duration('24h')",
                     "write an interval from 10s to 24h, for example 5m",
-                )
+                ),
             )
         ),
     ] = "5m"
@@ -223,6 +230,7 @@ class MilvusConnection(Resource):
         Column("Version", ".status.server.version", "The version that the server reports."),
         Column("Claims", ".status.claimCount", "How many resources use this connection.", type="integer"),
         AGE,
+        MESSAGE,
     )
 
     spec: MilvusConnectionSpec

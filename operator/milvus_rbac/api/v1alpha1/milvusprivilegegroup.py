@@ -2,27 +2,26 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from milvus_rbac.api.v1alpha1.claimant import ClaimantSpec, ClaimantStatus
-from milvus_rbac.api.v1alpha1.names import MilvusName
+from milvus_rbac.api.v1alpha1.names import GroupName, MilvusName
 from milvus_rbac.api.v1alpha1.resource import (
     AGE,
     CONNECTION,
+    MESSAGE,
     READY,
     REASON,
     Column,
     Resource,
+    Rule,
     Shape,
     immutable,
 )
+from milvus_rbac.domain.privileges import CATALOGUE
 
 MAX_MEMBERS = 200
 MAX_PENDING = 1000
-
-GroupName = Annotated[
-    str, StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-]
 
 
 class MilvusPrivilegeGroupSpec(ClaimantSpec):
@@ -32,7 +31,12 @@ class MilvusPrivilegeGroupSpec(ClaimantSpec):
         GroupName,
         Field(
             json_schema_extra=immutable(
-                "groupName", "create another MilvusPrivilegeGroup with the other name and delete this one"
+                "groupName",
+                "create another MilvusPrivilegeGroup with the other name and delete this one",
+                Rule(
+                    f"!(self in {sorted(row.name for row in CATALOGUE if row.name.isalpha())})",
+                    "this is the name of a privilege or of a built-in group: choose another name",
+                ),
             )
         ),
     ]
@@ -93,6 +97,7 @@ class MilvusPrivilegeGroup(Resource):
             type="integer",
         ),
         AGE,
+        MESSAGE,
     )
 
     spec: MilvusPrivilegeGroupSpec

@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from milvus_rbac.api.v1alpha1.claimant import ClaimantSpec, ClaimantStatus
-from milvus_rbac.api.v1alpha1.names import MilvusName, RoleName
+from milvus_rbac.api.v1alpha1.names import Description, MilvusName, RoleName
 from milvus_rbac.api.v1alpha1.resource import (
     AGE,
     CONNECTION,
+    MESSAGE,
     READY,
     REASON,
     Column,
@@ -18,6 +19,7 @@ from milvus_rbac.api.v1alpha1.resource import (
     immutable,
     validated_by,
 )
+from milvus_rbac.domain.state import BUILTIN_ROLES
 
 MAX_ROWS = 500
 MAX_PRIVILEGES = 100
@@ -59,7 +61,12 @@ class MilvusRoleSpec(ClaimantSpec):
         RoleName,
         Field(
             json_schema_extra=immutable(
-                "roleName", "create another MilvusRole with the other name and delete this one"
+                "roleName",
+                "create another MilvusRole with the other name and delete this one",
+                Rule(
+                    f"!(self in {sorted(BUILTIN_ROLES)})",
+                    "admin and public are built into Milvus: choose another name",
+                ),
             )
         ),
     ]
@@ -68,7 +75,7 @@ class MilvusRoleSpec(ClaimantSpec):
     grants: Annotated[tuple[GrantRow, ...], Field(max_length=MAX_ROWS)]
     """All grants of the role, at most 10,000: each privilege on each collection; `[]` for none. A privilege that is granted to
     the role by hand is revoked again. While a row is wrong, or waits for something, what the role had stays."""
-    description: Annotated[str, Field(max_length=1024)] | None = None
+    description: Description | None = None
     """The role's description in Milvus, at most 1024 bytes. Milvus before 2.6.19 has no descriptions, so it is left out there.
     Without this field, the description in Milvus stays as it is."""
 
@@ -112,6 +119,7 @@ class MilvusRole(Resource):
         CONNECTION,
         Column("Grants", ".status.grantCount", "How many grants the role has in Milvus.", type="integer"),
         AGE,
+        MESSAGE,
     )
 
     spec: MilvusRoleSpec

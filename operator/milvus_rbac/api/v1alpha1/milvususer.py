@@ -8,6 +8,7 @@ from milvus_rbac.api.v1alpha1.claimant import CONNECTION_REF_IS_IMMUTABLE, Claim
 from milvus_rbac.api.v1alpha1.names import (
     ConnectionSecret,
     DataKey,
+    Description,
     GeneratedPassword,
     MilvusName,
     PasswordSecretRef,
@@ -17,6 +18,7 @@ from milvus_rbac.api.v1alpha1.names import (
 from milvus_rbac.api.v1alpha1.resource import (
     AGE,
     CONNECTION,
+    MESSAGE,
     READY,
     REASON,
     Column,
@@ -26,6 +28,7 @@ from milvus_rbac.api.v1alpha1.resource import (
     immutable,
     validated_by,
 )
+from milvus_rbac.domain.state import ROOT_USER, ZILLIZ_ADMIN
 
 MAX_ROLES = 64
 MAX_OBSERVED_ROLES = 1000
@@ -54,7 +57,12 @@ class MilvusUserSpec(ClaimantSpec):
         UserName,
         Field(
             json_schema_extra=immutable(
-                "userName", "create another MilvusUser with the other name and delete this one"
+                "userName",
+                "create another MilvusUser with the other name and delete this one",
+                Rule(
+                    f"!(self in {[ROOT_USER, ZILLIZ_ADMIN]})",
+                    "root and db_admin belong to the server, and no resource manages them: choose another name",
+                ),
             )
         ),
     ]
@@ -70,15 +78,36 @@ class MilvusUserSpec(ClaimantSpec):
     """A Secret that the operator creates for the application, with everything that it needs to connect: the keys of a Service
     Binding of type milvus. It is deleted with this resource, unless the user stays in Milvus. A Secret that exists and was not
     made for this user is never changed."""
-    expires_at: AwareDatetime | None = None
+    expires_at: (
+        Annotated[
+            AwareDatetime,
+            Field(
+                json_schema_extra=validated_by(
+                    Rule(
+                        "self.getFullYear() >= 2000",
+                        "write a time of this century, for example 2027-01-01T00:00:00Z",
+                    )
+                )
+            ),
+        ]
+        | None
+    ) = None
     """The time from which on the user does not exist in Milvus, whatever deletionPolicy is. A later time brings it back."""
     roles: Annotated[
         tuple[MilvusName, ...],
-        Field(max_length=MAX_ROLES, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        Field(
+            max_length=MAX_ROLES,
+            json_schema_extra={
+                "x-kubernetes-list-type": "set",
+                **validated_by(
+                    Rule("!('public' in self)", "every user has the role public anyway: take it out")
+                ),
+            },
+        ),
     ] = ()
     """All roles of the user, by their names in Milvus. A role that is bound to the user by hand is unbound again. While one of
     them is wrong, or is not there yet, the roles that the user had stay bound."""
-    description: Annotated[str, Field(max_length=1024)] | None = None
+    description: Description | None = None
     """The user's description in Milvus, at most 1024 bytes. Milvus before 2.6.19 has no descriptions, so it is left out there.
     Without this field, the description in Milvus stays as it is."""
 
@@ -119,7 +148,9 @@ class Binding(Shape):
 class MilvusUserStatus(ClaimantStatus):
     """What the operator last observed of the user."""
 
-    roles: Annotated[tuple[MilvusName, ...], Field(max_length=MAX_OBSERVED_ROLES)] = ()
+    roles: Annotated[
+        tuple[Annotated[str, Field(max_length=255)], ...], Field(max_length=MAX_OBSERVED_ROLES)
+    ] = ()
     """The roles that the user has in Milvus."""
     role_count: int | None = None
     """How many roles the user has in Milvus."""
@@ -141,6 +172,7 @@ class MilvusUser(Resource):
         CONNECTION,
         Column("Roles", ".status.roleCount", "How many roles the user has in Milvus.", type="integer"),
         AGE,
+        MESSAGE,
     )
 
     spec: MilvusUserSpec

@@ -1,24 +1,80 @@
-"""The syntax of names, addresses and references. Whether a name is reserved or exists is decided elsewhere.
+"""The syntax of names, addresses and references, and what is said where it is not kept.
 
 Every pattern means the same in Go, with which the API server checks it, and in Rust, with which pydantic does.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
-from milvus_rbac.api.v1alpha1.resource import Shape
+from milvus_rbac.api.v1alpha1.resource import Rule, Shape
 
-ObjectName = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
+UNSEEN: Final = r"\x00-\x1f\x7f-\x9f\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}"
+"""Characters that no text may have: control characters, other ends of lines, and what changes the direction of writing."""
+
+_USER: Final = r"^[A-Za-z][A-Za-z0-9_.-]*$"
+_ROLE: Final = rf"^[^\s0-9{UNSEEN}]([^{UNSEEN}]*[^\s{UNSEEN}])?$"
+_GROUP: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_MILVUS: Final = rf"^[^\s{UNSEEN}]([^{UNSEEN}]*[^\s{UNSEEN}])?$"
+_BEGINNING: Final = rf"^([^*\s{UNSEEN}]([^*{UNSEEN}]*[^*\s{UNSEEN}])?)?\*?$"
+_TEXT: Final = rf"^[^{UNSEEN}]*$"
+_URI: Final = r"^https?://([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?/?$"
+_PORT: Final = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_OBJECT: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_NAMESPACE: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_KEY: Final = r"^[-._a-zA-Z0-9]+$"
+_HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+INTERVAL: Final = r"^([0-9]{1,6}[hms])+$"
+
+_WITHOUT_UNSEEN: Final = "without spaces at its ends, line breaks and other control characters"
+
+
+def _matches(pattern: str, message: str) -> tuple[Rule, ...]:
+    return (Rule(f"self.matches(r'{pattern}')", message),)
+
+
+RULES_OF_PATTERNS: Final[dict[str, tuple[Rule, ...]]] = {
+    _USER: _matches(_USER, "write a letter first, then letters, digits, _, - and ."),
+    _ROLE: _matches(_ROLE, f"write a name that does not begin with a digit, {_WITHOUT_UNSEEN}"),
+    _GROUP: _matches(_GROUP, "write a letter or _ first, then letters, digits and _"),
+    _MILVUS: _matches(_MILVUS, f"write a name {_WITHOUT_UNSEEN}"),
+    _BEGINNING: _matches(
+        _BEGINNING, f"write a name, or the beginning of names with one * at the end, {_WITHOUT_UNSEEN}"
+    ),
+    _TEXT: _matches(_TEXT, "write one line without control characters"),
+    _URI: (
+        Rule(
+            "self.startsWith('http://') || self.startsWith('https://')",
+            "write http:// or https:// first: files, sockets and other schemes can't be used",
+        ),
+        Rule("!self.contains('@')", "write no user or password here: they belong into the Secret"),
+        Rule(
+            "!self.matches('^https?://[^/@]*/.')",
+            "write no path: a database is named where something is granted in it",
+        ),
+        Rule(
+            f"!self.matches(r':[0-9]+/?$') || self.matches(r':{_PORT}/?$')",
+            "write a port from 1 to 65535",
+        ),
+        Rule(
+            f"!self.matches('^https?://[^/@]*/?$') || self.matches(r'{_URI}')",
+            "write a host name or an IP address (IPv6 in brackets), and perhaps a port",
+        ),
+    ),
+    _OBJECT: _matches(_OBJECT, "write the name of an object: lower case letters, digits, - and ."),
+    _NAMESPACE: _matches(_NAMESPACE, "write the name of a namespace: lower case letters, digits and -"),
+    _KEY: _matches(_KEY, "write a key: letters, digits, -, _ and ."),
+    _HOST: _matches(_HOST, "write a host name: letters, digits, - and ."),
+    INTERVAL: (),
+}
+"""By pattern, the rules that stand for it in the CRDs: they say in words what to write."""
+
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_OBJECT)]
 """The name of an object in Kubernetes."""
 
-NamespaceName = Annotated[
-    str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
+NamespaceName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_NAMESPACE)]
 
-DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_KEY)]
 """A key of a Secret or a ConfigMap."""
 
 LabelValue = Annotated[
@@ -28,40 +84,41 @@ MAX_METADATA = 32
 
 Uid = Annotated[str, StringConstraints(max_length=64)]
 
-UserName = Annotated[
-    str, StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")
-]
+UserName = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=_USER)]
 """Servers before 2.6 take neither `-` nor `.`, but the CRD serves all versions."""
 
 RoleName = Annotated[
     str,
-    StringConstraints(
-        min_length=1, max_length=255, pattern=r"^[^\s0-9\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
-    ),
+    StringConstraints(min_length=1, max_length=255, pattern=_ROLE),
 ]
 """Loose, because a server's proxy.roleNameValidation.allowedChars may allow more than letters, digits, `_` and `$`."""
 
 MilvusName = Annotated[
     str,
-    StringConstraints(
-        min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
-    ),
+    StringConstraints(min_length=1, max_length=255, pattern=_MILVUS),
 ]
 """Any other name in Milvus. Only what no server takes is refused: white space at either end, and control characters."""
 
 HostName = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"),
+    StringConstraints(min_length=1, max_length=253, pattern=_HOST),
 ]
 
 ServerUri = Annotated[
     str,
     StringConstraints(
         max_length=512,
-        pattern=r"^https?://([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$",
+        pattern=_URI,
     ),
 ]
 """Scheme, host and perhaps a port. No path, which excludes files of Milvus Lite; no user, which keeps passwords out."""
+
+GroupName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_GROUP)]
+
+NamePattern = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_BEGINNING)]
+"""A name, or the beginning of names with a `*` at the end."""
+
+Description = Annotated[str, StringConstraints(max_length=1024, pattern=_TEXT)]
 
 Endpoint = Annotated[str, Field(max_length=512)]
 """The identity of a server: its host in lower case, and its port."""

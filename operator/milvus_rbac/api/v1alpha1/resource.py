@@ -44,12 +44,20 @@ class Column:
     path: str
     description: str
     type: str = "string"
+    is_wide: bool = False
+    """Whether `kubectl get` shows it with -o wide only."""
 
 
 READY = Column(
     "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether Milvus matches this resource."
 )
 REASON = Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not.")
+MESSAGE = Column(
+    "Message",
+    '.status.conditions[?(@.type=="Ready")].message',
+    "What to do, in one sentence.",
+    is_wide=True,
+)
 CONNECTION = Column(
     "Connection", ".spec.connectionRef.name", "The MilvusConnection; empty means the operator's default."
 )
@@ -77,6 +85,9 @@ class Resource(Shape):
 # --- rules that the API server checks
 
 
+VALIDATIONS = "x-kubernetes-validations"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A CEL expression, the message if it is false, and the field that the message is about."""
@@ -88,12 +99,12 @@ class Rule:
 
 def validated_by(*rules: Rule) -> JsonDict:
     """Return the part of a JSON schema with which the API server checks the rules."""
-    return {"x-kubernetes-validations": [_as_validation(rule) for rule in rules]}
+    return {VALIDATIONS: [_as_validation(rule) for rule in rules]}
 
 
-def immutable(name: str, remedy: str) -> JsonDict:
-    """Return the schema of a required field that can't be changed."""
-    return validated_by(Rule("self == oldSelf", f"{name} is immutable: {remedy}"))
+def immutable(name: str, remedy: str, *others: Rule) -> JsonDict:
+    """Return the schema of a required field that can't be changed, and that keeps other rules, too."""
+    return validated_by(Rule("self == oldSelf", f"{name} is immutable: {remedy}"), *others)
 
 
 def immutable_if_present(name: str, remedy: str) -> Rule:

@@ -1,0 +1,11 @@
+"""Text from elsewhere, made safe to show: names in Milvus may hold anything."""
+
+import re
+from typing import Final
+
+_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return text with control characters, line breaks and what changes the direction of writing as escapes."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
