@@ -56,6 +56,7 @@ async def events(bed: ControllerBed, reason: str) -> None:
         {"annotation": True},
         {"connection": {"mode": "Observe"}},
         {"connection": {"suspend": True}},
+        {"crd": True},
     ],
 )
 async def test_secrets_stay_when_their_user_stays(leaving: dict[str, Any]) -> None:
@@ -65,6 +66,8 @@ async def test_secrets_stay_when_their_user_stays(leaving: dict[str, Any]) -> No
         await bed.wait_ready("milvususers", "app")
         if "connection" in leaving:
             bed.connect(**leaving["connection"])
+        elif "crd" in leaving:
+            bed.kube.is_crd_going = True
         elif "annotation" in leaving:
             bed.kube.annotate("milvususers", HOME, "app", **{"rbac.milvus.io/force-retain": "true"})
         else:

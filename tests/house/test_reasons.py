@@ -34,7 +34,7 @@ PRODUCED_BY: dict[Reason, tuple[str, str]] = {
     Reason.INVALID_SCOPE: ("roles", "a_privilege_in_a_place_where_it_means_something_else_is_refused"),
     Reason.INVALID_NAME: ("users", "a_name_that_this_server_does_not_take_is_said"),
     Reason.INVALID_SPEC: ("mistakes", "a_stored_role_without_grants_keeps_what_it_has"),
-    Reason.RESERVED_NAME: ("roles", "a_built_in_role_can_not_be_claimed"),
+    Reason.RESERVED_NAME: ("bad_input", "the_account_that_the_operator_works_with_is_reserved"),
     Reason.CONFLICT: (
         "ownership",
         "a_role_with_more_grants_than_wanted_is_a_conflict_until_adoption_is_always",

@@ -286,28 +286,6 @@ def test_a_user_is_given_the_roles_that_are_there_while_it_waits_for_another(
 # --- names
 
 
-def test_reserved_names_are_refused(story: Story, admin: MilvusAdmin, neighbour: Neighbour) -> None:
-    before = admin.grants("public"), admin.members()["admin"]
-    story.password("root", fresh_password())
-    story.user("root", "root")
-    story.role("admin", "admin", QUERY)
-    story.role("public", "public", QUERY)
-    story.password("everybody", fresh_password())
-    story.user("everybody", story.unique("u"), "public")
-    _must_say(story.wait_reason("MilvusUser", "root", "ReservedName"), "spec.userName", "root")
-    _must_say(story.wait_reason("MilvusRole", "admin", "ReservedName"), "spec.roleName", "admin")
-    _must_say(story.wait_reason("MilvusRole", "public", "ReservedName"), "spec.roleName", "public")
-    _must_say(story.wait_reason("MilvusUser", "everybody", "ReservedName"), "spec.roles", "public")
-    neighbour.must_be_served()
-    assert admin.login_works("root", "Milvus")
-    assert (admin.grants("public"), admin.members()["admin"]) == before
-    for kind, name in (("MilvusUser", "root"), ("MilvusRole", "admin"), ("MilvusRole", "public")):
-        story.delete(kind, name)
-        story.wait_gone(kind, name)
-    assert admin.login_works("root", "Milvus")
-    assert {"admin", "public"} <= admin.roles()
-
-
 def test_the_account_that_the_operator_works_with_is_reserved(story: Story, admin: MilvusAdmin) -> None:
     name, password = story.unique("op"), fresh_password()
     admin.create_user(name, password)

@@ -153,14 +153,12 @@ def attempts(dress: str, ref: dict[str, Any]) -> dict[tuple[str, str], tuple[dic
         ("foreign-name", "b_reader", "NotPermitted"),
         ("prefix", "a", "NotPermitted"),
         ("platforms", "shared", "NotPermitted"),
-        ("admin", "admin", "ReservedName"),
         ("taken", "a_taken", "Conflict"),
     ):
         spec = {"roleName": role_name, "adoption": "Always", "grants": []}
         tries["MilvusRole", name] = (spec, reason)
     for name, user_name, wanted, reason in (
         ("foreign-user", "b_app", [], "NotPermitted"),
-        ("root", "root", [], "ReservedName"),
         ("taken", "a_taken", [], "Conflict"),
         ("as-admin", "a_admin", ["admin"], "NotPermitted"),
         ("as-other", "a_other", ["platform_only"], "NotPermitted"),

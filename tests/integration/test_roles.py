@@ -174,18 +174,6 @@ def test_a_privilege_in_a_place_where_it_means_something_else_is_refused(
     assert admin.grants(role) == set()
 
 
-@pytest.mark.parametrize("name", ["admin", "public"])
-def test_a_built_in_role_can_not_be_claimed(story: Story, admin: MilvusAdmin, name: str) -> None:
-    before = admin.grants(name)
-    story.role("builtin", name, SEARCH, adoption="Always")
-    condition = story.wait_reason("MilvusRole", "builtin", "ReservedName")
-    assert "spec.roleName" in condition["message"]
-    story.delete("MilvusRole", "builtin")
-    story.wait_gone("MilvusRole", "builtin")
-    assert story.written == []
-    assert admin.grants(name) == before
-
-
 def test_a_name_that_the_server_does_not_take_is_said(story: Story, admin: MilvusAdmin) -> None:
     role = f"{story.unique('role')}-x"
     story.role("reader", role)

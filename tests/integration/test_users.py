@@ -1,7 +1,6 @@
 """Stories of users: from a MilvusUser to a login that works, with exactly the roles that it lists."""
 
 import grpc
-import pytest
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from support.story import Story
@@ -188,19 +187,6 @@ def test_a_user_keeps_its_other_roles_when_one_is_deleted(story: Story, admin: M
     assert admin.members()[second] == {user}
 
 
-@pytest.mark.parametrize("name", ["root"])
-def test_the_operators_own_account_can_not_be_claimed(story: Story, admin: MilvusAdmin, name: str) -> None:
-    story.password("app", PASSWORD)
-    story.user("app", name, adoption="Always")
-    condition = story.wait_reason("MilvusUser", "app", "ReservedName")
-    assert "spec.userName" in condition["message"]
-    assert story.written == []
-    assert admin.login_works("root", "Milvus")
-    story.delete("MilvusUser", "app")
-    story.wait_gone("MilvusUser", "app")
-    assert "root" in admin.users()
-
-
 def test_a_name_that_this_server_does_not_take_is_said(story: Story, admin: MilvusAdmin) -> None:
     user = f"{story.unique('user')}.app"
     story.password("app", PASSWORD)
@@ -209,16 +195,6 @@ def test_a_name_that_this_server_does_not_take_is_said(story: Story, admin: Milv
     assert user not in admin.users()
     story.delete("MilvusUser", "app")
     story.wait_gone("MilvusUser", "app")
-
-
-def test_public_needs_no_binding(story: Story, admin: MilvusAdmin) -> None:
-    user = story.unique("user")
-    story.password("app", PASSWORD)
-    story.user("app", user, "public")
-    condition = story.wait_reason("MilvusUser", "app", "ReservedName")
-    assert "public" in condition["message"]
-    assert admin.login_works(user, PASSWORD)
-    assert user not in admin.members()["public"]
 
 
 def test_deleting_a_user_ends_its_login(story: Story, admin: MilvusAdmin) -> None:

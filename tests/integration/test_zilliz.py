@@ -34,7 +34,6 @@ def test_users_have_what_the_cloud_gives_and_are_told_what_it_does_not(dress_up:
         {"privileges": ["Search"], "collections": ["*"]},
     )
     story.user("app", "app", "reader", "db_ro")
-    story.user("admin", "db_admin", passwordSecretRef={"name": "app"})
     story.role("theirs", "db_rw", adoption="Always")
     story.group("finders", "finders", "Search")
 
@@ -44,7 +43,6 @@ def test_users_have_what_the_cloud_gives_and_are_told_what_it_does_not(dress_up:
     assert "privilege Search" in single["message"]
     assert held(double, "reader") == {("Global", "CollectionReadOnly", "default", "*")}
     story.wait_reason("MilvusPrivilegeGroup", "finders", "UnsupportedByServer")
-    story.wait_reason("MilvusUser", "admin", "ReservedName")
     story.wait_reason("MilvusRole", "theirs", "ReservedName")
 
     story.password("app", GOOD)

@@ -79,6 +79,8 @@ class Kubernetes:
         """`METHOD path` of every request, in order."""
         self.on_event: OnEvent | None = None
         self.latency = 0.0
+        self.is_crd_going = False
+        """The definitions of our kinds are being deleted."""
         self._versions = itertools.count(1000)
 
     def fail(self, pattern: str, **fault: Any) -> KubernetesFault:
@@ -200,7 +202,8 @@ class Kubernetes:
         self, method: str, plural: str, namespace: str | None, name: str | None, sub: str | None, body: Any
     ) -> Json:
         if plural == "customresourcedefinitions":
-            return {"metadata": {"name": name}, "spec": {"versions": []}}
+            going = {"deletionTimestamp": "2026-01-02T00:00:00Z"} if self.is_crd_going else {}
+            return {"metadata": {"name": name, **going}, "spec": {"versions": []}}
         if method == "GET" and name is None:
             return self._list(plural, namespace)
         if method == "POST":
