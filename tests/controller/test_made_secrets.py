@@ -7,6 +7,7 @@ import pytest
 
 from milvus_rbac.controller.made_secrets import PASSWORD_KEY
 from support.controller_bed import HOME, ControllerBed, controller_bed
+from support.double.store import Account
 
 MINE = {"generatePassword": {"secretName": "app-password"}, "connectionSecret": {"name": "app-milvus"}}
 BOTH = ("app-password", "app-milvus")
@@ -155,6 +156,72 @@ async def restart(bed: ControllerBed) -> ControllerBed:
     """End the operator; the one that is returned knows nothing but what Kubernetes holds."""
     await bed.stop()
     return bed.successor()
+
+
+async def test_a_secret_that_another_resource_names_is_not_deleted() -> None:
+    async with controller_bed() as bed:
+        bed.connect()
+        make(bed)
+        await bed.wait_ready("milvususers", "app")
+        before = text(bed, "app-password")
+        spec = {"userName": "two", "passwordSecretRef": {"name": "app-password"}, "roles": []}
+        bed.kube.apply("milvususers", HOME, "two", {"spec": {"connectionRef": {"name": "prod"}, **spec}})
+        await bed.wait_ready("milvususers", "two")
+        make(bed, generatePassword={"secretName": "new-password"})
+        await bed.wait_ready("milvususers", "app")
+        assert text(bed, "app-password") == before != in_force(bed)
+
+
+async def test_a_user_whose_spec_can_not_be_read_leaves_its_secrets() -> None:
+    async with controller_bed() as bed:
+        bed.connect()
+        make(bed)
+        await bed.wait_ready("milvususers", "app")
+        make(bed, adoption="Sometimes")
+        await bed.wait(lambda: bed.reason("milvususers", "app") == "InvalidSpec", "it can't be read")
+        bed.kube.delete("milvususers", HOME, "app")
+        await gone(bed, "milvususers", "app")
+        assert text(bed, "app-password") == in_force(bed)
+
+
+async def test_an_old_secret_that_can_not_be_deleted_is_said_and_deleted_later() -> None:
+    async with controller_bed() as bed:
+        bed.connect()
+        make(bed)
+        await bed.wait_ready("milvususers", "app")
+        policy = bed.kube.fail(r"DELETE .*/app-password$", status=403, message="not by you")
+        make(bed, generatePassword={"secretName": "new-password"})
+        await bed.wait(lambda: bed.reason("milvususers", "app") == "WaitingForSecret", "it says so")
+        assert "not by you" in bed.condition("milvususers", "app")["message"]
+        assert text(bed, "new-password") == in_force(bed)
+        bed.kube.mend(policy)
+        await bed.wait_ready("milvususers", "app", seconds=40)
+        assert text(bed, "app-password") is None
+
+
+async def test_a_secret_that_can_not_be_released_blocks_the_deletion_and_says_so() -> None:
+    async with controller_bed() as bed:
+        bed.connect()
+        make(bed)
+        await bed.wait_ready("milvususers", "app")
+        policy = bed.kube.fail(r"PATCH .*/secrets/app-password$", status=403, message="not by you")
+        bed.kube.annotate("milvususers", HOME, "app", **{"rbac.milvus.io/force-retain": "true"})
+        bed.kube.delete("milvususers", HOME, "app")
+        await bed.wait(lambda: bed.reason("milvususers", "app") == "DeletionBlocked", "it says so")
+        assert "not by you" in bed.condition("milvususers", "app")["message"]
+        bed.kube.mend(policy)
+        await bed.wait(lambda: bed.kube.get("milvususers", HOME, "app") is None, "it is gone", 40)
+        assert text(bed, "app-password") == in_force(bed)
+
+
+async def test_a_hand_made_user_that_is_given_a_generated_password_is_adopted() -> None:
+    async with controller_bed() as bed:
+        bed.double.core.store.users["app"] = Account("by-hand")
+        bed.connect()
+        make(bed, adoption="Always")
+        await bed.wait_ready("milvususers", "app")
+        claim = bed.kube.objects["milvususers", HOME, "app"]["status"]["claim"]
+        assert claim["origin"] == "Adopted"
 
 
 async def test_labels_and_annotations_of_a_secret_are_as_asked_for() -> None:

@@ -125,6 +125,45 @@ async def test_a_team_gets_back_what_is_its_own_when_the_statuses_are_lost(dress
         assert again == writes, "nothing was made anew"
 
 
+async def test_a_typo_of_a_team_takes_no_role_of_its_own_away_nor_does_a_pause() -> None:
+    async with controller_bed() as bed:
+        delegate(bed, ENTRY)
+        bed.role("a-reader", [SEARCH], TEAM)
+        bed.user("a-app", TEAM, roles=["a_reader"])
+        await bed.wait_ready("milvususers", "a-app", namespace=TEAM)
+        bed.user("a-app", TEAM, roles=["a_raeder"])
+        await says(bed, "milvususers", "a-app", "NotPermitted", "keeps what it had beside: a_reader")
+        assert bed.double.core.store.users["a_app"].roles == {"a_reader"}
+        bed.user("a-app", TEAM, roles=[], suspend=True)
+        await bed.wait(lambda: bed.reason("milvususers", "a-app", TEAM) == "Suspended", "it is suspended")
+        assert bed.double.core.store.users["a_app"].roles == {"a_reader"}
+
+
+@pytest.mark.parametrize("dress", ["2.4", "3.0"])
+async def test_a_mistake_keeps_no_team_what_can_not_be_delegated(dress: str) -> None:
+    async with controller_bed(dress) as bed:
+        store = bed.double.core.store
+        store.roles["shared"], store.groups["finders"] = "", ["Search"]
+        delegate(bed, ENTRY, interval="10s")
+        bed.role("a-reader", [{"privileges": ["finders"], "collections": ["*"]}], TEAM)
+        bed.user("a-app", TEAM, roles=["shared"])
+        await bed.wait_ready("milvususers", "a-app", namespace=TEAM)
+        await bed.wait_ready("milvusroles", "a-reader", namespace=TEAM)
+        bed.user("a-app", TEAM, roles=["a_nothing"])
+        bed.role("a-reader", [{"privileges": ["Search"]}], TEAM)
+        await says(bed, "milvususers", "a-app", "NotPermitted", "keeps what it had beside: shared")
+        await says(bed, "milvusroles", "a-reader", "InvalidScope", "keeps what it had beside: finders")
+        store.give("shared", Kept("Global", "*", "*", "ManageOwnership"), "root")
+        store.groups["finders"] = ["ManageOwnership"]
+        await bed.wait(lambda: not store.users["a_app"].roles, "it is unbound", 40)
+
+        def is_told() -> bool:
+            status = bed.kube.objects["milvusconnections", HOME, "prod"]["status"]
+            return any("team/a-reader" in one["message"] for one in status.get("warnings", ()))
+
+        await bed.wait(is_told, "a warning of the connection", 40)
+
+
 @every_dress
 async def test_an_account_with_more_than_is_delegated_is_not_taken_over(dress: str) -> None:
     async with controller_bed(dress) as bed:

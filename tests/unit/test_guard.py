@@ -468,6 +468,16 @@ def test_a_user_that_is_created_again_gets_the_roles_that_a_mistake_keeps() -> N
     assert one.changes == (RecreateUser("app", frozenset({"old"})),)
 
 
+def test_what_a_mistake_keeps_is_given_again_when_its_leader_is_taken() -> None:
+    load = Grant(ObjectType.COLLECTION, "Load", "default", ANY)
+    state_of_load = Grant(ObjectType.COLLECTION, "GetLoadState", "default", ANY)
+    typo = role("Nonsense", origin=CREATED, record=record(state_of_load))
+    one = plan(typo, state(reader={load, state_of_load}))
+    (taken,) = one.changes
+    assert taken == RevokePrivilege("reader", load, give_again=frozenset({state_of_load}))
+    assert one.firm == {taken}
+
+
 def test_a_missing_secret_holds_no_unbinding_back() -> None:
     one = plan(user(origin=CREATED, refusal=NO_SECRET, record=record("old")), state({"old"}, old=set()))
     assert one.changes == (UnbindRole("app", "old"),)

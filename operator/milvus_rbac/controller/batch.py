@@ -150,17 +150,19 @@ class Collector:
         if any(claim.ref.kind is Kind.GROUP for claim in asking):
             entries = self.cache.of_kind(site.connection, Kind.ROLE)
         else:
-            names = {
-                role
-                for claim in asking
-                if isinstance(claim.wanted, WantedUser) and claim.permit is not None
-                for role in claim.wanted.roles
-            }
+            users = [one for one in asking if isinstance(one.wanted, WantedUser) and one.permit is not None]
+            names = {role for claim in users for role in self._roles_of(claim)}
             found = (self.cache.claiming(site.connection, Kind.ROLE, name) for name in names)
             entries = [entry for entries in found for entry in entries]
         known = {claim.ref.uid: claim for claim in claims}
         others = claims_of(self.cache, site, (entry for entry in entries if entry.uid not in known))
         return owners([*(known[one.uid] for one in entries if one.uid in known), *others], Kind.ROLE)
+
+    def _roles_of(self, claim: Claim) -> set[str]:
+        """Return the roles that a user asks for, and those that it had when its status was written."""
+        wanted = claim.wanted.roles if isinstance(claim.wanted, WantedUser) else frozenset[str]()
+        entry = self.cache.entries.get(claim.ref.uid)
+        return {*wanted, *((entry.status.get("roles") or ()) if entry else ())}
 
     def _claimed_groups(self, site: Site) -> Mapping[str, str]:
         entries = self.cache.of_kind(site.connection, Kind.GROUP)

@@ -237,6 +237,10 @@ class Cache:
         owned = self._by_mark.get((entry.uid,), ())
         return {*owned, *self._by_mark.get(_mark_key(entry.name, released), ())}
 
+    def is_named(self, secret: Name) -> bool:
+        """Return whether the spec of any resource names a Secret."""
+        return secret in self._by_secret
+
     def secret_names(self) -> Iterable[Name]:
         """Return the Secrets that are there."""
         return tuple(self._secrets)

@@ -16,6 +16,8 @@ from milvus_rbac.controller.made_secrets import MadeSecrets
 from milvus_rbac.controller.metrics import Metrics
 from milvus_rbac.controller.tenancy import Tenancy
 from milvus_rbac.domain.claims import Kind
+from milvus_rbac.domain.conditions import Reason, Refusal
+from milvus_rbac.kube.client import ClusterError
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class Finalizers:
         """
         current = self._cache.entries.get(entry.uid, entry)
         async with self._slots.of(entry.name[0]):
-            if entry.user is not None and (stays or left_behind):
+            if entry.kind == Kind.USER and (stays or left_behind):
                 await self._secrets.release(entry)
             self._may_write()
             body = await self._cluster.remove_finalizer(current.body)
@@ -118,6 +120,14 @@ class Finalizers:
         if connection is not None:
             message = f"{noun} {name} was left in Milvus when {entry.kind} {entry.name[1]} was deleted."
             self._recorder.record(connection, [Event("Warning", EventReason.LEFT_BEHIND, message)])
+
+
+def not_let_go(error: ClusterError) -> Refusal:
+    """Return why a resource that is being deleted is still there although Milvus does not hold it up."""
+    message = (
+        f"Kubernetes refuses what has to be written before it may go: {error.message} It is tried again."
+    )
+    return Refusal(Reason.DELETION_BLOCKED, message)
 
 
 def sort_leaving(

@@ -146,7 +146,7 @@ class MadeSecrets:
         Raises:
             ClusterError: the API server did not take it.
         """
-        for name in sorted(self.cache.made_secrets(entry)):
+        for name in sorted(self.cache.made_secrets(entry) | set(entry.secrets)):
             for _ in range(ATTEMPTS):
                 secret = await self.cluster.get_secret(*name)
                 owner = controller_of(secret) if secret else None
@@ -159,26 +159,25 @@ class MadeSecrets:
             else:
                 raise ClusterUnavailable(f"Secret {'/'.join(name)} is changed by another client all the time")
 
-    async def delete_unnamed(self, entry: Entry) -> None:
-        """Delete the Secrets that were made for a user and that its spec does not name any more.
-
-        Raises:
-            ClusterError: the API server did not take it.
-        """
+    async def delete_unnamed(self, entry: Entry) -> Refusal | None:
+        """Delete the Secrets that were made for a user and that no spec names any more; return why one is still there."""
         for name in self.unnamed(entry):
-            secret = await self.cluster.get_secret(*name)
-            if secret is None or not self._is_ours(secret, entry):
-                continue
-            self.may_write()
-            await self.cluster.delete_secret(secret)
-            message = (
-                f"Deleted Secret {name[1]}, which the operator had made and spec does not name any more."
-            )
+            try:
+                secret = await self.cluster.get_secret(*name)
+                if secret is None or not self._is_ours(secret, entry):
+                    continue
+                self.may_write()
+                await self.cluster.delete_secret(secret)
+            except ClusterError as error:
+                message = f"Secret {'/'.join(name)} is not named any more, and can't be deleted by the operator: {error.message}"
+                return Refusal(Reason.WAITING_FOR_SECRET, message)
+            message = f"Deleted Secret {name[1]}, which the operator had made and no spec names any more."
             self.recorder.record(entry, [Event("Normal", EventReason.SECRET_DELETED, message)])
+        return None
 
     def unnamed(self, entry: Entry) -> Sequence[Name]:
-        """Return the Secrets that were made for a user and that its spec does not name any more."""
-        return sorted(self.cache.made_secrets(entry) - set(entry.secrets))
+        """Return the Secrets that were made for a user and that no spec names any more."""
+        return sorted(name for name in self.cache.made_secrets(entry) if not self.cache.is_named(name))
 
     async def former_password(self, entry: Entry) -> Password | None:
         """Return the password in a Secret that was made for the user and is not named any more.

@@ -14,13 +14,13 @@ from milvus_rbac.controller.background import Background
 from milvus_rbac.controller.batch import item_of
 from milvus_rbac.controller.cache import Cache
 from milvus_rbac.controller.entry import Entry
-from milvus_rbac.controller.finalizers import Finalizers, Leaving, sort_leaving
+from milvus_rbac.controller.finalizers import Finalizers, Leaving, not_let_go, sort_leaving
 from milvus_rbac.controller.memory import Memory
 from milvus_rbac.controller.status import is_pending, pending_report
 from milvus_rbac.controller.status_writer import StatusWriter, log_failure
 from milvus_rbac.controller.workqueue import Workqueue
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.kube.client import ClusterError
+from milvus_rbac.kube.client import ClusterError, ClusterRefused
 
 LONGEST_LEAVING: Final = 120.0
 """Seconds without progress after which a deleted connection stops waiting for its claims."""
@@ -91,7 +91,7 @@ class Pending:
             message = f"It can't be taken out of Milvus now: {why}"
             tenancy = self._cache.tenancy(self._name)
             permit = tenancy.permit(entry) if tenancy else None
-            if permit is None or permit.may_retain:
+            if permit is None:
                 message += " To let it go and leave Milvus as it is, annotate it with rbac.milvus.io/force-retain=true."
             return Refusal(Reason.DELETION_BLOCKED, message)
         if entry.deleting or not is_pending(entry):
@@ -147,6 +147,8 @@ class Pending:
             match results.get(entry.uid):
                 case ClusterError() as error:
                     log_failure(entry, "let go", error)
+                    if isinstance(error, ClusterRefused):
+                        await self._report_one(entry, not_let_go(error))
                     self._queue.discard({entry.uid})
                     self._queue.add_after(item_of(entry), self._memory.of(entry.uid).backoff())
                 case Exception() as error:

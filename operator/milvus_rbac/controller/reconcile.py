@@ -140,16 +140,16 @@ def scope_of(turn: Turn) -> Scope:
             if isinstance(claim.wanted, WantedUser) and _must_know_password(claim)
         },
         descriptions=any(_is_described(claim) for claim in owners),
-        groups=groups or any(_may_name_groups(claim) or _delegated_roles(claim) for claim in owners),
+        # What a group holds decides whether another namespace may keep it, whatever its spec says now.
+        groups=groups or any(_may_name_groups(claim) or claim.permit is not None for claim in owners),
         holders=groups,
         may_be_old=turn.may_be_old,
     )
 
 
 def _delegated_roles(claim: Claim) -> frozenset[str]:
-    if not isinstance(claim.wanted, WantedUser) or claim.permit is None:
-        return frozenset()
-    return claim.wanted.roles & claim.permit.roles
+    """Return the roles that a user of another namespace may hold by their names, or may have held back."""
+    return claim.permit.roles if isinstance(claim.wanted, WantedUser) and claim.permit else frozenset()
 
 
 def _is_described(claim: Claim) -> bool:

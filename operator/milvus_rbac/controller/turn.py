@@ -20,7 +20,7 @@ from milvus_rbac.controller.connection import Link
 from milvus_rbac.controller.connection_status import Crowd
 from milvus_rbac.controller.entry import Entry, Intents, intents_of
 from milvus_rbac.controller.events import Event
-from milvus_rbac.controller.finalizers import Finalizers
+from milvus_rbac.controller.finalizers import Finalizers, not_let_go
 from milvus_rbac.controller.learn import learn_password, note_stuck
 from milvus_rbac.controller.made_secrets import MadeSecrets
 from milvus_rbac.controller.memory import ClaimMemory, Memory
@@ -48,7 +48,7 @@ from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import PasswordVerdict, User
-from milvus_rbac.kube.client import ClusterError, ClusterUnavailable, LeaseLost, Outdated
+from milvus_rbac.kube.client import ClusterError, ClusterRefused, ClusterUnavailable, LeaseLost, Outdated
 from milvus_rbac.milvus.errors import (
     InternalError,
 )
@@ -388,7 +388,11 @@ class TurnRunner:
         if heir is not None and is_there and not heir.has_claim:
             return True  # it wakes this one as soon as it is written down that the object is its own
         if result.outcome.is_complete(plan):
-            await self.finalizers.remove(entry, stays=bool(plan.claim.heir), left_behind=plan.left_behind)
+            try:
+                await self.finalizers.remove(entry, stays=bool(plan.claim.heir), left_behind=plan.left_behind)
+            except ClusterRefused as refused:
+                await self._write(entry, pending_report(entry, not_let_go(refused)), record)
+                raise
             return True
         _, error = result.outcome.failed[entry.uid][0]
         message = f"Milvus refused to drop it: {error.refusal.message}"
@@ -409,9 +413,7 @@ class TurnRunner:
             return None
         record = self.memory.of(entry.uid)
         refusal = await self.secrets.hand_out(entry, record, played.site.address, reading.password)
-        if refusal is None:
-            await self.secrets.delete_unnamed(entry)
-        return refusal
+        return refusal or await self.secrets.delete_unnamed(entry)
 
     def _wake_at_expiry(self, entry: Entry, plan: ClaimPlan) -> None:
         """Have a user looked at when it expires, at once if that was while the turn ran."""

@@ -116,26 +116,28 @@ def _describe_losses(candidate: Candidate) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def origin_after(claim: Claim, changes: Iterable[Change], *, is_there: bool) -> Origin | None:
+def origin_after(claim: Claim, changes: Iterable[Change], observed: State) -> Origin | None:
     """Return how the object is ours once the changes are made; None if it is not.
 
     Args:
         claim: the claim on the object, which it owns or may adopt.
         changes: what will be done.
-        is_there: whether the object exists already.
+        observed: what the server holds.
     """
+    is_there = exists(claim, observed)
     creates = any(isinstance(change, CREATES) for change in changes)
     if creates or (is_there and claim.intended and claim.origin is None):
         return Origin.CREATED
     if is_there and claim.origin is None:
-        return Origin.CREATED if _is_generated(claim) else Origin.ADOPTED
+        return Origin.CREATED if _is_made_by_us(claim, observed) else Origin.ADOPTED
     return claim.origin
 
 
-def _is_generated(claim: Claim) -> bool:
-    """Return whether the password in force is one that the operator generated: then the user was made with it."""
+def _is_made_by_us(claim: Claim, observed: State) -> bool:
+    """Return whether a user has a password that the operator generated, and so was made with it."""
     wanted = claim.wanted
-    return isinstance(wanted, WantedUser) and wanted.is_generated
+    is_generated = isinstance(wanted, WantedUser) and wanted.is_generated
+    return is_generated and is_proven(observed, claim.object_name)
 
 
 def is_proven(observed: State, name: str) -> bool:

@@ -4,6 +4,7 @@ Each claim is decided as a whole here (a deletion, an expiry, a pause, an adopti
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -33,10 +34,11 @@ from milvus_rbac.domain.desired import ServerFacts
 from milvus_rbac.domain.headcount import Headcount
 from milvus_rbac.domain.mistakes import TAKES, find_mistake, firm_changes, kept_until_mended
 from milvus_rbac.domain.plan import ClaimPlan, Proposal
+from milvus_rbac.domain.privileges import companions
 from milvus_rbac.domain.rules import RULES, Facts, group_is_free, may_keep
 from milvus_rbac.domain.scopes import unreadable
 from milvus_rbac.domain.stale_grants import settle_clearings
-from milvus_rbac.domain.state import PUBLIC_ROLE, State
+from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, State
 
 
 def guard(
@@ -178,10 +180,10 @@ def _guard_wanted(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan
     if conflict is not None:
         refusals = (*proposal.desired.refusals, conflict)
         return ClaimPlan(claim, (), proposal.changes, refusals, stale=stale_of(claim))
-    return _guard_changes(proposal, facts, is_there)
+    return _guard_changes(proposal, facts)
 
 
-def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan:
+def _guard_changes(proposal: Proposal, facts: Facts) -> ClaimPlan:
     """Decide each change of a claim that is neither going nor halted."""
     claim = facts.claim
     kept, withheld, refusals = _sift(proposal.changes, facts)
@@ -192,12 +194,15 @@ def _guard_changes(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPla
     if mistake and held_back:
         refusals = (*refusals, kept_until_mended(claim, mistake, held_back))
         kept, withheld = _without_taking(kept, held_back), (*withheld, *held_back)
+        keeps = frozenset(one.grant for one in held_back if isinstance(one, RevokePrivilege))
+        kept = tuple(_giving_again(one, keeps) for one in kept)
+        firm = frozenset(_giving_again(one, keeps) for one in firm)
     kept = _without_needless(kept)
     if facts.server.observe_only:
         # Without any difference the claim is Ready; and nothing becomes ours by being observed.
         refusals = (*refusals, OBSERVED) if kept else refusals
         return ClaimPlan(claim, (), kept, refusals, claim.origin, stale=stale_of(claim))
-    origin = origin_after(claim, kept, is_there=is_there)
+    origin = origin_after(claim, kept, facts.observed)
     # What a group keeps is not to be cleared from the proxies.
     shrinks = not any(isinstance(change, RemovePrivileges) for change in withheld)
     stale = proposal.stale if shrinks else stale_of(claim)
@@ -214,6 +219,13 @@ def _without_taking(changes: Iterable[Change], held_back: Collection[Change]) ->
         for change in changes
         if change in left and not (keeps_privileges and isinstance(change, ClearProxies))
     )
+
+
+def _giving_again(change: Change, kept: AbstractSet[Grant]) -> Change:
+    """Return a change that gives again the kept companions of what it revokes: the server takes them along."""
+    if not isinstance(change, RevokePrivilege):
+        return change
+    return replace(change, give_again=change.give_again | (companions({change.grant}) & kept))
 
 
 def _without_needless(changes: Sequence[Change]) -> tuple[Change, ...]:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from milvus_rbac.domain.text import cut
+
 COMPONENT = "milvus-rbac-operator"
 SERIES_ENDS_AFTER = timedelta(minutes=10)
 """The same Event after a longer pause is a new one."""
 MEMORY = 4096
 """How many series are remembered; the oldest is forgotten first."""
-MESSAGE_LIMIT = 1024
+NOTE_LIMIT = 1024
+"""Bytes, which events.k8s.io checks."""
 NAME_LIMIT = 57
 """The API server cuts a generateName at 58 characters."""
 
@@ -45,7 +48,7 @@ def build_event(
         "type": type_,
         "reason": reason,
         "action": reason,
-        "note": message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…",
+        "note": cut(message, NOTE_LIMIT),
         "eventTime": _stamp(at),
         "reportingController": COMPONENT,
         "reportingInstance": instance,

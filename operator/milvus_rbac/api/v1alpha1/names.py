@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
-from milvus_rbac.api.v1alpha1.resource import Rule, Shape
+from milvus_rbac.api.v1alpha1.resource import Rule, Shape, validated_by
 
 UNSEEN: Final = r"\x00-\x1f\x7f-\x9f\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}"
 """Characters that no text may have: control characters, other ends of lines, and what changes the direction of writing."""
@@ -41,7 +41,6 @@ RULES_OF_PATTERNS: Final[dict[str, tuple[Rule, ...]]] = {
     _BEGINNING: _matches(
         _BEGINNING, f"write a name, or the beginning of names with one * at the end, {_WITHOUT_UNSEEN}"
     ),
-    _TEXT: _matches(_TEXT, "write one line without control characters"),
     _URI: (
         Rule(
             "self.startsWith('http://') || self.startsWith('https://')",
@@ -118,7 +117,16 @@ GroupName = Annotated[str, StringConstraints(min_length=1, max_length=255, patte
 NamePattern = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_BEGINNING)]
 """A name, or the beginning of names with a `*` at the end."""
 
-Description = Annotated[str, StringConstraints(max_length=1024, pattern=_TEXT)]
+Description = Annotated[
+    str,
+    StringConstraints(max_length=1024),
+    Field(
+        json_schema_extra=validated_by(
+            Rule(f"self.matches(r'{_TEXT}')", "write one line without control characters")
+        )
+    ),
+]
+"""Only the API server checks that it is one line: one that was stored before goes on as it is."""
 
 Endpoint = Annotated[str, Field(max_length=512)]
 """The identity of a server: its host in lower case, and its port."""
