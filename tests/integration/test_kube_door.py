@@ -197,7 +197,7 @@ async def test_a_claim_is_written_and_taken_back(cluster: Cluster, users: Users)
     assert claimed is not None
     freed = await replace_status(cluster, claimed, {"observedGeneration": 1}, OURS)
     assert freed is not None
-    assert freed["status"] == {"observedGeneration": 1}
+    assert freed["status"] == {"observedGeneration": 1, "conditions": []}
 
 
 async def test_a_status_that_the_schema_forbids_is_refused_once(
@@ -421,7 +421,7 @@ async def test_a_request_is_sent_once(forwarded: Cluster, users: Users, api_forw
     assert len(api_forwarder.writes()) == 1
     found = users.read()
     assert found is not None
-    assert found["status"] == {"observedGeneration": 5}
+    assert found["status"] == {"observedGeneration": 5, "conditions": []}
 
 
 # --- events

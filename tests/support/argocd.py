@@ -61,6 +61,9 @@ _IN_GIT: Final = """
         privileges: [Search, Query]
         roles: [shared]
         mayAdopt: true
+        mayRetain: true
+        maxUsers: 20
+        maxRoles: 10
         acceptWeakIsolation: false
       - namespaces: {names: [team-b]}
 - kind: MilvusConnection
@@ -113,8 +116,12 @@ _IN_GIT: Final = """
     suspend: false
     userName: app
     description: An application.
-    generatePassword: {secretName: app-password}
-    connectionSecret: {name: app-milvus}
+    generatePassword:
+      secretName: app-password
+      metadata: {labels: {team: a}, annotations: {owner: jo}}
+    connectionSecret:
+      name: app-milvus
+      metadata: {labels: {team: a}, annotations: {owner: jo}}
     expiresAt: "2099-01-01T01:00:00+01:00"
     roles: [reader]
 - kind: MilvusUser
