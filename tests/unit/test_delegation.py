@@ -364,6 +364,35 @@ class TestTakingOver:
             assert set(reasons(made)) <= {Reason.CONFLICT}
 
 
+class TestLimits:
+    def test_what_stays_needs_leave(self) -> None:
+        """What is ours is told and goes on; what is not is not begun."""
+        mine = role(GrantRow(("Search",), "a", ("*",)), asks_to_stay=True)
+        made = plan(mine, holding())
+        assert (made.changes, reasons(made)) == (
+            (GrantPrivilege("a_reader", SEARCH),),
+            [Reason.NOT_PERMITTED],
+        )
+        made = plan(replace(mine, origin=None), State())
+        assert (made.changes, reasons(made)) == ((), [Reason.NOT_PERMITTED])
+        may = replace(mine, permit=replace(PERMIT, may_retain=True))
+        assert plan(may, holding()).refusals == ()
+
+    def test_there_are_no_more_than_an_entry_lets_there_be(self) -> None:
+        limited = replace(PERMIT, patterns=("a_*",), limit=2)
+        claims = [
+            make(name=f"a_{number}", origin=None, permit=limited)
+            for make in (role, user)
+            for number in range(3)
+        ]
+        there = State(users={"a_old": User(), "b_old": User()}, roles={"a_old": Role(), "b_old": Role()})
+        made = plans(*claims, observed=there)
+        counts = [len(one.changes) for one in made.values()]
+        assert sorted(counts) == [0, 0, 0, 0, 1, 1], "what is there counts, and so does what is made"
+        full = [one for one in made.values() if one.refusals]
+        assert {reason for one in full for reason in reasons(one)} == {Reason.LIMIT_REACHED}
+
+
 class TestSuspended:
     """A pause keeps nothing that is not permitted any more."""
 

@@ -75,6 +75,11 @@ def lowered(claim: Claim, server: ServerFacts = SERVER_FACTS) -> Desired:
             id="of users: V1 takes no other type",
         ),
         pytest.param(
+            GrantRow(("RenameCollection",), "sales"),
+            {("Global", "RenameCollection", "sales", "*")},
+            id="of the cluster, and honoured in a database",
+        ),
+        pytest.param(
             GrantRow(("All",), "sales"), {("Global", "All", "sales", "*")}, id="everything of one database"
         ),
     ],
@@ -95,6 +100,18 @@ def test_a_row_becomes_the_grants_that_a_server_stores(
             Reason.UNKNOWN_PRIVILEGE,
             "write Search",
             id="another case is answered with the name",
+        ),
+        pytest.param(
+            GrantRow(("Search",)),
+            Reason.INVALID_SCOPE,
+            'write ["*"] for all of them',
+            id="the widest right is written",
+        ),
+        pytest.param(
+            GrantRow(("ReadOnly",), None, ("*",)),
+            Reason.UNKNOWN_PRIVILEGE,
+            "this server does not have it: name single privileges",
+            id="advice that this server can follow",
         ),
         pytest.param(
             GrantRow(("Nonsense",)),
@@ -256,3 +273,12 @@ def test_the_built_in_roles_of_the_cloud_are_reserved_there(cloud: bool, is_refu
     (desired,) = lower([(one, None)], ServerFacts(cloud=cloud))
     assert (desired.state is None) is is_refused
     assert [refusal.reason for refusal in desired.refusals] == [Reason.RESERVED_NAME] * is_refused
+
+
+def test_the_name_of_a_resource_is_answered_with_the_name_of_its_group() -> None:
+    facts = ServerFacts(
+        known_privileges=KnownPrivileges(privilege_groups=True, meant_groups={"find": "finders"})
+    )
+    (refusal,) = lowered(role(GrantRow(("find",), None, ("*",))), facts).refusals
+    assert refusal.reason is Reason.UNKNOWN_PRIVILEGE
+    assert "MilvusPrivilegeGroup find has the groupName finders: write that" in refusal.message

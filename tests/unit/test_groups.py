@@ -42,6 +42,7 @@ from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.privileges import Level
+from milvus_rbac.domain.record import record_of
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, Role, State
 
@@ -350,6 +351,16 @@ class TestLevels:
         made = plan(group("ShowCollections"), server({"finders": {"Search"}}, foreign={HOLDS_GROUP}))
         assert (made.changes, reasons(made)) == ((), [Reason.IN_USE])
         assert "foreign" in made.refusals[0].message
+
+
+class TestMistakes:
+    def test_a_typo_leaves_the_group_what_it_holds_and_the_proxies_alone(self) -> None:
+        typo = group("Search", "Qwery", record=record_of(["Query", "Search"]))
+        made = plan(typo, server({"finders": {"Search", "Query"}}, reader={HOLDS_GROUP}))
+        assert made.changes == ()
+        assert reasons(made) == [Reason.UNKNOWN_PRIVILEGE] * 2
+        assert "the privilege group keeps what it had beside: Query." in made.refusals[1].message
+        assert made.stale == frozenset()
 
 
 class TestDeletion:

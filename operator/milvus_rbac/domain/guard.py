@@ -38,7 +38,7 @@ from milvus_rbac.domain.privileges import companions
 from milvus_rbac.domain.rules import RULES, Facts, group_is_free, may_keep
 from milvus_rbac.domain.scopes import unreadable
 from milvus_rbac.domain.stale_grants import settle_clearings
-from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, State
+from milvus_rbac.domain.state import PUBLIC_ROLE, Grant, Role, State, User
 
 
 def guard(
@@ -301,12 +301,11 @@ def _holds_more(facts: Facts) -> bool:
     if claim.permit is None:
         return False
     name = claim.object_name
-    takes: Iterable[Change] = ()
-    if claim.ref.kind is Kind.USER and name in observed.users:
-        takes = (UnbindRole(name, role) for role in observed.users[name].roles - {PUBLIC_ROLE})
-    elif claim.ref.kind is Kind.ROLE and name in observed.roles:
-        takes = (RevokePrivilege(name, grant) for grant in observed.roles[name].grants or ())
-    return not all(may_keep(change, facts) for change in takes)
+    if claim.ref.kind is Kind.USER:
+        roles = observed.users.get(name, User()).roles - {PUBLIC_ROLE}
+        return not all(may_keep(UnbindRole(name, role), facts) for role in roles)
+    grants = observed.roles.get(name, Role()).grants or ()
+    return not all(may_keep(RevokePrivilege(name, grant), facts) for grant in grants)
 
 
 def _sift(

@@ -19,13 +19,10 @@ class Headcount:
     def note(self, changes: Iterable[Change]) -> None:
         """Count what will be created."""
         for change in changes:
-            match change:
-                case CreateUser(name):
-                    self._add(Kind.USER, name)
-                case CreateRole(name):
-                    self._add(Kind.ROLE, name)
-                case _:
-                    pass
+            if isinstance(change, CreateUser):
+                self._add(Kind.USER, change.user)
+            elif isinstance(change, CreateRole):
+                self._add(Kind.ROLE, change.role)
 
     def under(self, kind: Kind, patterns: tuple[str, ...]) -> int:
         """Return how many users or roles there are with names that an entry delegates."""

@@ -74,12 +74,8 @@ def kept_until_mended(claim: Claim, mistake: Refusal, held_back: Sequence[Change
 
 
 def _taken(change: Change) -> Iterable[str]:
-    match change:
-        case RevokePrivilege(_, grant):
-            yield str(grant)
-        case UnbindRole(_, role):
-            yield role
-        case RemovePrivileges(_, privileges):
-            yield from sorted(privileges)
-        case _:
-            return
+    if isinstance(change, RevokePrivilege):
+        return [str(change.grant)]
+    if isinstance(change, UnbindRole):
+        return [change.role]
+    return sorted(change.privileges) if isinstance(change, RemovePrivileges) else []
