@@ -4,7 +4,7 @@ What Kubernetes would keep (claims, intents) is kept here, and survives a crash 
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -124,7 +124,7 @@ class World:
         record = None if origin is None else record_of(self._holdings(plan.claim))
         self._change(plan, lambda old: replace(old, origin=origin, intended=False, record=record))
 
-    def _holdings(self, one: Claim) -> Iterable[str]:
+    def _holdings(self, one: Claim) -> Iterable[Hashable]:
         if one.ref.kind is Kind.USER:
             return sorted(self.milvus.users[one.object_name].roles)
         return map(grant_item, sorted(self.milvus.roles[one.object_name]))

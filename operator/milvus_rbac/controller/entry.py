@@ -132,9 +132,9 @@ class Entry:
     def record(self) -> Record | None:
         """Return what the status says that the object in Milvus holds; None where it says nothing, or not all."""
         held = next((self.status[field] for field in _HELD if field in self.status), None)
-        if held is None or not isinstance(held, Record):
-            return None if held is None else record_of(held)
-        return None if held.length < self.status.get("grantCount", 0) else held
+        if isinstance(held, Record):
+            return None if held.length < self.status.get("grantCount", 0) else held
+        return None if held is None else record_of(held)
 
     @property
     def expires_at(self) -> datetime | None:

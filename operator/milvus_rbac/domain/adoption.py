@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from milvus_rbac.domain.changes import (
     CREATES,
@@ -17,8 +16,7 @@ from milvus_rbac.domain.claims import Adoption, Claim, Kind, Origin, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import Desired, DesiredRole
 from milvus_rbac.domain.state import ANY, Grant, PasswordVerdict, State
-
-_MOST_NAMED: Final = 3
+from milvus_rbac.domain.text import MOST_NAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +28,8 @@ class Candidate:
     """What would make the object match the claim."""
     authorization: bool
     """Whether the server checks passwords; if not, no password proves anything."""
-    is_password_proven: bool
-    """Whether the object is a user, and the Secret's password is in force."""
+    keeps_password: bool
+    """Whether the object is no user, or the Secret's password is in force."""
     holds_more: bool
     """Whether the object holds what the claim's namespace may not have."""
 
@@ -46,8 +44,7 @@ class Candidate:
     @property
     def loses_nothing(self) -> bool:
         """Whether users keep all that they have, their passwords included."""
-        is_user = self.desired.claim.ref.kind is Kind.USER
-        return not self.losses and (self.is_password_proven or not is_user)
+        return not self.losses and self.keeps_password
 
 
 def _is_covered(change: Change, desired: Desired) -> bool:
@@ -105,14 +102,12 @@ def _why_not(candidate: Candidate) -> str | None:
 
 
 def _describe_losses(candidate: Candidate) -> str:
-    losses = candidate.losses
-    is_password_kept = candidate.is_password_proven or candidate.desired.claim.ref.kind is not Kind.USER
-    changes = [one for one in losses if not isinstance(one, UpdatePassword | RecreateUser)]
+    changes = (one for one in candidate.losses if not isinstance(one, UpdatePassword | RecreateUser))
     lines = [describe(one) for one in changes]
-    if not is_password_kept:
+    if not candidate.keeps_password:
         lines = ["set its password to the Secret's", *lines]
-    more = [f"make {len(lines) - _MOST_NAMED} more changes"] if len(lines) > _MOST_NAMED else []
-    *first, last = [*lines[:_MOST_NAMED], *more]
+    more = [f"make {len(lines) - MOST_NAMED} more changes"] if len(lines) > MOST_NAMED else []
+    *first, last = [*lines[:MOST_NAMED], *more]
     return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import Self
 
-from milvus_rbac.domain.text import printable
+from milvus_rbac.domain.text import listed, printable
 
 
 class Reason(StrEnum):
@@ -141,7 +141,6 @@ def summarize_ready(refusals: Sequence[Refusal], success: str, generation: int) 
 
 
 _ROW = re.compile(r"spec\.\w+\[\d+\](?=: )")
-_MOST_NAMED = 3
 
 
 def _sentences(refusals: Iterable[Refusal]) -> list[str]:
@@ -152,12 +151,7 @@ def _sentences(refusals: Iterable[Refusal]) -> list[str]:
         begin, end = refusal.about or (row.span() if row else (0, 0))
         text = refusal.message
         same.setdefault(f"{text[:begin]}\0{text[end:]}", {})[text[begin:end]] = None
-    return [template.replace("\0", _listed(list(about))) for template, about in same.items()]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+    return [template.replace("\0", listed(list(about))) for template, about in same.items()]
 
 
 def summarize_password(refusal: Refusal | None, generation: int) -> Condition:

@@ -167,13 +167,13 @@ def _guard_wanted(proposal: Proposal, facts: Facts, is_there: bool) -> ClaimPlan
         return _guard_suspended(proposal, () if facts.server.observe_only else proposal.changes, facts)
     conflict = None
     if is_there and not claim.is_ours:
-        proven = claim.ref.kind is Kind.USER and is_proven(facts.observed, claim.object_name)
+        keeps_password = claim.ref.kind is not Kind.USER or is_proven(facts.observed, claim.object_name)
         conflict = refuse_adoption(
             Candidate(
                 proposal.desired,
                 proposal.changes,
                 facts.server.authorization,
-                is_password_proven=proven,
+                keeps_password=keeps_password,
                 holds_more=_holds_more(facts),
             )
         )

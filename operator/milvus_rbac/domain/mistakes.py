@@ -9,7 +9,8 @@ from typing import Final
 from milvus_rbac.domain.changes import Change, RemovePrivileges, RevokePrivilege, UnbindRole
 from milvus_rbac.domain.claims import Claim
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.record import fingerprint, grant_item
+from milvus_rbac.domain.record import grant_item
+from milvus_rbac.domain.text import listed
 
 TAKES: Final = (RevokePrivilege, UnbindRole, RemovePrivileges)
 """The changes that a mistake holds back."""
@@ -28,7 +29,6 @@ _MISTAKES: Final = frozenset(
         Reason.WAITING_FOR_ROLE,
     }
 )
-_MOST_NAMED: Final = 3
 
 
 def find_mistake(refusals: Iterable[Refusal]) -> Refusal | None:
@@ -49,17 +49,17 @@ def firm_changes(
     taking = [change for change in changes if isinstance(change, TAKES)]
     if not taking:
         return frozenset()
-    seen = None if claim.record is None else claim.record.fingerprints
+    seen = None if claim.record is None else claim.record.hashes
     return frozenset(one for one in taking if not may_keep(one) or (seen is not None and not _had(one, seen)))
 
 
-def _had(change: Change, seen: frozenset[bytes]) -> bool:
+def _had(change: Change, seen: frozenset[int]) -> bool:
     """Return whether the claim had what a change takes when its status was written."""
     match change:
         case RevokePrivilege(_, grant):
-            return fingerprint(grant_item(grant)) in seen
+            return hash(grant_item(grant)) in seen
         case UnbindRole(_, role):
-            return fingerprint(role) in seen
+            return hash(role) in seen
         case _:
             return True
 
@@ -67,9 +67,7 @@ def _had(change: Change, seen: frozenset[bytes]) -> bool:
 def kept_until_mended(claim: Claim, mistake: Refusal, held_back: Sequence[Change]) -> Refusal:
     """Return the sentence that says what a claim keeps because of a mistake."""
     names = [name for change in held_back for name in _taken(change)]
-    listed = ", ".join(names[:_MOST_NAMED])
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    message = f"Until that is mended, the {claim.ref.kind.noun} keeps what it had beside: {listed}{more}."
+    message = f"Until that is mended, the {claim.ref.kind.noun} keeps what it had beside: {listed(names)}."
     return Refusal(mistake.reason, message)
 
 

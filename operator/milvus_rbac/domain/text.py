@@ -1,9 +1,18 @@
 """Text from elsewhere, made safe to show: names in Milvus may hold anything."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
+MOST_NAMED: Final = 3
+
 _UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def cut(text: str, most: int) -> str:
