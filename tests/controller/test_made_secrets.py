@@ -1,6 +1,8 @@
 """Secrets that the operator makes: they go with their user in Milvus, and no application loses a password that is in force."""
 
 import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -23,6 +25,16 @@ def make(bed: ControllerBed, name: str = "app", **spec: Any) -> None:
         **spec,
     }
     bed.kube.apply("milvususers", HOME, name, {"spec": whole})
+
+
+@asynccontextmanager
+async def bed_of_app(**spec: Any) -> AsyncIterator[ControllerBed]:
+    """A bed with a connection, and with the MilvusUser `app` Ready."""
+    async with controller_bed() as bed:
+        bed.connect()
+        make(bed, **spec)
+        await bed.wait_ready("milvususers", "app")
+        yield bed
 
 
 def text(bed: ControllerBed, secret: str, key: str = PASSWORD_KEY) -> str | None:
@@ -61,10 +73,7 @@ async def events(bed: ControllerBed, reason: str) -> None:
     ],
 )
 async def test_secrets_stay_when_their_user_stays(leaving: dict[str, Any]) -> None:
-    async with controller_bed() as bed:
-        bed.connect()
-        make(bed)
-        await bed.wait_ready("milvususers", "app")
+    async with bed_of_app() as bed:
         if "connection" in leaving:
             bed.connect(**leaving["connection"])
         elif "crd" in leaving:
@@ -79,10 +88,7 @@ async def test_secrets_stay_when_their_user_stays(leaving: dict[str, Any]) -> No
 
 
 async def test_secrets_go_with_their_user() -> None:
-    async with controller_bed() as bed:
-        bed.connect()
-        make(bed, deletionPolicy="Retain")
-        await bed.wait_ready("milvususers", "app")
+    async with bed_of_app(deletionPolicy="Retain") as bed:
         make(bed, deletionPolicy="Delete")
         await bed.wait_ready("milvususers", "app")
         bed.kube.delete("milvususers", HOME, "app")
@@ -92,10 +98,7 @@ async def test_secrets_go_with_their_user() -> None:
 
 
 async def test_what_stayed_is_taken_up_by_the_next_user_and_so_is_what_a_backup_brought_back() -> None:
-    async with controller_bed() as bed:
-        bed.connect()
-        make(bed)
-        await bed.wait_ready("milvususers", "app")
+    async with bed_of_app() as bed:
         before = text(bed, "app-password")
         bed.kube.annotate("milvususers", HOME, "app", **{"rbac.milvus.io/force-retain": "true"})
         bed.kube.delete("milvususers", HOME, "app")
@@ -112,10 +115,7 @@ async def test_what_stayed_is_taken_up_by_the_next_user_and_so_is_what_a_backup_
 
 
 async def test_a_secret_of_another_user_is_not_taken_up() -> None:
-    async with controller_bed() as bed:
-        bed.connect()
-        make(bed, deletionPolicy="Retain")
-        await bed.wait_ready("milvususers", "app")
+    async with bed_of_app(deletionPolicy="Retain") as bed:
         make(bed, name="other", userName="other", connectionSecret={"name": "other-milvus"})
         await bed.wait(lambda: bed.reason("milvususers", "other") == "Conflict", "it is refused")
         assert (
@@ -159,10 +159,7 @@ async def restart(bed: ControllerBed) -> ControllerBed:
 
 
 async def test_a_secret_that_another_resource_names_is_not_deleted() -> None:
-    async with controller_bed() as bed:
-        bed.connect()
-        make(bed)
-        await bed.wait_ready("milvususers", "app")
+    async with bed_of_app() as bed:
         before = text(bed, "app-password")
         spec = {"userName": "two", "passwordSecretRef": {"name": "app-password"}, "roles": []}
         bed.kube.apply("milvususers", HOME, "two", {"spec": {"connectionRef": {"name": "prod"}, **spec}})
@@ -173,10 +170,7 @@ async def test_a_secret_that_another_resource_names_is_not_deleted() -> None:
 
 
 async def test_a_user_whose_spec_can_not_be_read_leaves_its_secrets() -> None:
-    async with controller_bed() as bed:
-        bed.connect()
-        make(bed)
-        await bed.wait_ready("milvususers", "app")
+    async with bed_of_app() as bed:
         make(bed, adoption="Sometimes")
         await bed.wait(lambda: bed.reason("milvususers", "app") == "InvalidSpec", "it can't be read")
         bed.kube.delete("milvususers", HOME, "app")
@@ -185,10 +179,7 @@ async def test_a_user_whose_spec_can_not_be_read_leaves_its_secrets() -> None:
 
 
 async def test_an_old_secret_that_can_not_be_deleted_is_said_and_deleted_later() -> None:
-    async with controller_bed() as bed:
-        bed.connect()
-        make(bed)
-        await bed.wait_ready("milvususers", "app")
+    async with bed_of_app() as bed:
         policy = bed.kube.fail(r"DELETE .*/app-password$", status=403, message="not by you")
         make(bed, generatePassword={"secretName": "new-password"})
         await bed.wait(lambda: bed.reason("milvususers", "app") == "WaitingForSecret", "it says so")
@@ -200,10 +191,7 @@ async def test_an_old_secret_that_can_not_be_deleted_is_said_and_deleted_later()
 
 
 async def test_a_secret_that_can_not_be_released_blocks_the_deletion_and_says_so() -> None:
-    async with controller_bed() as bed:
-        bed.connect()
-        make(bed)
-        await bed.wait_ready("milvususers", "app")
+    async with bed_of_app() as bed:
         policy = bed.kube.fail(r"PATCH .*/secrets/app-password$", status=403, message="not by you")
         bed.kube.annotate("milvususers", HOME, "app", **{"rbac.milvus.io/force-retain": "true"})
         bed.kube.delete("milvususers", HOME, "app")

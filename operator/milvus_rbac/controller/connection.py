@@ -266,7 +266,7 @@ def endpoint(uri: str, namespace: str) -> str:
         (one for one in _CLUSTER_SUFFIXES if host.endswith(one) and "." in host.removesuffix(one)), ""
     )
     host = host.removesuffix(suffix)
-    if "." not in host and host != "localhost" and not _is_address(host):
+    if _is_short(host):
         host = f"{host}.{namespace}"
     return f"{host}:{port}"
 
@@ -278,10 +278,15 @@ def complete(uri: str, namespace: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return uri
-    if "." in host or host in {"", "localhost"} or _is_address(host):
+    if not host or not _is_short(host):
         return uri
     netloc = f"{host}.{namespace}.svc" + (f":{port}" if port is not None else "")
     return urlunsplit((parts.scheme, netloc, "", "", ""))
+
+
+def _is_short(host: str) -> bool:
+    """Return whether a host is the name of a Service without its namespace."""
+    return "." not in host and host != "localhost" and not _is_address(host)
 
 
 def _is_address(host: str) -> bool:

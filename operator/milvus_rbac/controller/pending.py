@@ -158,12 +158,10 @@ class Pending:
 
     def leaving(self, entry: Entry) -> Refusal:
         """Return what a deleted connection waits for, and until when."""
-        waiting = self._note_progress()
-        assert self._progress is not None  # noqa: S101 - that was just noted
+        waiting, seconds_left = self._wait()
         if not waiting:
             return Refusal(Reason.DELETING, "The connection is being deleted.")
-        left = self._progress[1] + LONGEST_LEAVING - time.monotonic()
-        until = (datetime.now(UTC) + timedelta(seconds=left)).strftime("%H:%M")
+        until = (datetime.now(UTC) + timedelta(seconds=seconds_left)).strftime("%H:%M")
         own = [str(one) for one in waiting if one.name[0] == entry.name[0]]
         named = f" ({', '.join(own[:MOST_NAMED])})" if own else ""
         message = (
@@ -172,21 +170,19 @@ class Pending:
         )
         return Refusal(Reason.DELETING, message)
 
-    def _note_progress(self) -> list[Entry]:
-        """Return the resources that a deleted connection waits for, and note when their number fell."""
+    def _wait(self) -> tuple[list[Entry], float]:
+        """Return the resources that a deleted connection waits for, and the seconds until it goes without them."""
         waiting = [one for one in self._cache.claimants(self._name) if one.has_finalizer]
         if self._progress is None or len(waiting) < self._progress[0]:
             self._progress = (len(waiting), time.monotonic())
-        return waiting
+        return waiting, self._progress[1] + LONGEST_LEAVING - time.monotonic()
 
     async def leave_when_done(self) -> None:
         """Let a deleted connection go when no claim needs it, or none gets on any more."""
         entry = self._cache.entries.get(self._uid)
         if entry is None or not entry.deleting or not entry.has_finalizer:
             return
-        left = self._note_progress()
-        assert self._progress is not None  # noqa: S101 - that was just noted
-        is_late = time.monotonic() >= self._progress[1] + LONGEST_LEAVING
+        left, seconds_left = self._wait()
         is_doomed = left and await self._finalizers.doomed_kinds([entry])
-        if not left or is_late or is_doomed:
+        if not left or seconds_left <= 0 or is_doomed:
             await self._finalizers.remove(entry)
