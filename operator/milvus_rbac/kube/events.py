@@ -72,6 +72,10 @@ class Series:
     count: int = 1
     name: str = ""
     """Of the object in Kubernetes; empty until it is posted."""
+    told: int = 0
+    """The count that Kubernetes was last told."""
+    is_being_told: bool = False
+    """A request about it is under way."""
 
 
 class EventMemory:

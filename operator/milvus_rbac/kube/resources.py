@@ -295,21 +295,26 @@ class Cluster:
         """
         key = (about["metadata"]["uid"], reason, message)
         series = self._posted.count(key, at)
-        if series.count > 1 and not series.name:
-            return  # it is just being posted, and counted with that
+        if series.is_being_told:
+            return  # what tells it tells this one, too: of two requests at once the older count could be the last
+        series.is_being_told = True
         path = _path(_EVENTS, "events", about["metadata"]["namespace"])
         try:
             if not series.name:
                 body = build_event(about, type_, reason, message, at, self._instance)
                 series.name = (await self._events.request("POST", path, body=body))["metadata"]["name"]
-            if series.count > 1:
-                body = build_series(series.count, series.last)
+                series.told = 1
+            while series.told < series.count:
+                series.told = series.count
+                body = build_series(series.told, series.last)
                 await self._events.request(
                     "PATCH", f"{path}/{series.name}", body=body, content_type=MERGE_PATCH
                 )
         except ClusterError as problem:
             self._posted.forget(key)
             logger.debug("An Event was not posted: %s", problem)
+        finally:
+            series.is_being_told = False
 
     # --- requests
 
