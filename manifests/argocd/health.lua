@@ -42,13 +42,12 @@ end
 if ready.status == nil or ready.status == "Unknown" then
   return health("Progressing", "The operator has not said yet whether it is Ready. " .. message)
 end
-if ready.status == "True" then
-  return health("Healthy", message)
-end
-
 -- As somebody asked for: nothing is wrong, and nothing more will happen until somebody asks for something else.
 if ready.reason == "Suspended" or ready.reason == "Observed" or ready.reason == "Expired" then
   return health("Suspended", message)
+end
+if ready.status == "True" then
+  return health("Healthy", message)
 end
 -- It is tried again, so it counts as waiting in the status; that it helps is not to be expected.
 if ready.reason == "InternalError" then

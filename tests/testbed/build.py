@@ -102,7 +102,8 @@ def go_key(module: Path = GO_MODULE) -> str:
     """What tells one build of a module from another."""
     settings = [*_GO_FLAGS, _ld_flags(), *(f"{name}={value}" for name, value in _GO_ENV.items())]
     tool_chain = go("env", "GOVERSION", "GOOS", "GOARCH")
-    return cache.key(*((module / name).read_bytes() for name in ("go.mod", "go.sum")), *settings, tool_chain)
+    sources = [module / "go.mod", module / "go.sum", *sorted(module.glob("*.go"))]
+    return cache.key(*(source.read_bytes() for source in sources), *settings, tool_chain)
 
 
 def _ld_flags() -> str:

@@ -1,4 +1,4 @@
-"""Programs that judge what is written for others: manifests, and the rules of Prometheus. Built when first needed."""
+"""Programs that judge what is written for others: manifests, rules of Prometheus, statuses. Built when first needed."""
 
 import json
 from functools import partial
@@ -10,6 +10,7 @@ from testbed.build import HERE, BuildError, build_tools, go, go_key
 
 KUBE_SCORE_MODULE: Final = HERE / "go-checks"
 PROMETHEUS_MODULE: Final = HERE / "go-prometheus"
+KSTATUS_MODULE: Final = HERE / "go-kstatus"
 MONITORING: Final = "github.com/prometheus-operator/prometheus-operator@v0.88.0"
 MONITORING_SUM: Final = "h1:3T/dCQdk7CUVRqVfwRHoC5g66fC/ML6XQQLtQVL6Q5o="
 
@@ -30,6 +31,12 @@ def ensure_prometheus() -> Path:
     return cache.entry(f"prometheus-{go_key(PROMETHEUS_MODULE)}", build)
 
 
+def ensure_kstatus() -> Path:
+    """kstatus, by which Flux and others tell whether a resource is done."""
+    build = partial(build_tools, "Building kstatus", KSTATUS_MODULE)
+    return cache.entry(f"kstatus-{go_key(KSTATUS_MODULE)}", build) / "kstatus"
+
+
 def monitoring_crds() -> list[Path]:
     """The CustomResourceDefinitions of Prometheus Operator."""
     told = json.loads(go("mod", "download", "-json", MONITORING, module=KUBE_SCORE_MODULE))
@@ -42,6 +49,7 @@ def main() -> None:
     """Build them ahead of time."""
     ensure_kube_score()
     ensure_prometheus()
+    ensure_kstatus()
 
 
 if __name__ == "__main__":

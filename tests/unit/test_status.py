@@ -264,7 +264,7 @@ class TestPassword:
 
     def test_nothing_is_said_of_a_password_that_nobody_tried(self) -> None:
         one = tell(user(), held(verdict=UNKNOWN), refusals=(SUSPENDED,))
-        assert said(one) == {"Ready": ("False", "Suspended")}
+        assert said(one) == {"Ready": ("True", "Suspended")}
 
     def test_a_refusal_that_is_about_something_else_is_not_the_passwords(self) -> None:
         one = tell(
@@ -285,7 +285,7 @@ class TestObserve:
         )
         assert one.status["plan"] == ["bind role b to user app", "update the password of user app"]
         assert said(one)["Drifted"] == ("True", "Observed")
-        assert said(one)["Ready"] == ("False", "Observed")
+        assert said(one)["Ready"] == ("True", "Observed")
         assert one.status["roles"] == ["a"]
 
     def test_without_drift_there_is_no_plan(self) -> None:

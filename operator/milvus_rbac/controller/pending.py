@@ -96,9 +96,9 @@ class Pending:
             return Refusal(Reason.DELETION_BLOCKED, message)
         if entry.deleting or not is_pending(entry):
             return None
-        suspended = refusal.reason is Reason.SUSPENDED
-        reason = Reason.SUSPENDED if suspended else Reason.WAITING_FOR_CONNECTION
-        return Refusal(reason, f"Waits for {why}")
+        if refusal.reason is Reason.SUSPENDED:
+            return Refusal(Reason.SUSPENDED, why)
+        return Refusal(Reason.WAITING_FOR_CONNECTION, f"Waits for {why}")
 
     def _explain(self, entry: Entry, refusal: Refusal) -> str:
         """Return what is wrong with the connection; Secrets, hosts and accounts are for its own namespace only."""

@@ -112,6 +112,11 @@ class Condition:
     observed_generation: int
     last_transition_time: str = ""
 
+    @property
+    def is_in_force(self) -> bool:
+        """Whether Milvus is as the resource asks, and not only left as somebody wished."""
+        return self.status == "True" and self.reason == Reason.READY
+
 
 READY_TYPE = "Ready"
 PASSWORD_TYPE = "PasswordSynced"
@@ -127,16 +132,17 @@ def summarize_ready(refusals: Sequence[Refusal], success: str, generation: int) 
     """Return the condition Ready and, only while it is true, Stalled or Reconciling.
 
     What a person must change comes first. The first refusal gives the reason, and all of them give the message.
+    What is as somebody asked for is Ready with a reason of its own: kstatus calls everything else in progress or failed.
     """
     ordered = sorted(refusals, key=lambda refusal: patience(refusal.reason) is not Patience.STALLED)
     if not ordered:
         return (_condition(READY_TYPE, "True", Reason.READY, success, generation),)
     reason = ordered[0].reason
     message = " ".join(_sentences(ordered))
-    ready = _condition(READY_TYPE, "False", reason, message, generation)
     beside = patience(reason)
     if beside is Patience.QUIET:
-        return (ready,)
+        return (_condition(READY_TYPE, "True", reason, message, generation),)
+    ready = _condition(READY_TYPE, "False", reason, message, generation)
     return (ready, _condition(beside.value, "True", reason, message, generation))
 
 

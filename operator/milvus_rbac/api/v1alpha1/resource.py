@@ -49,9 +49,13 @@ class Column:
 
 
 READY = Column(
-    "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether Milvus matches this resource."
+    "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether all is done that was asked for."
 )
-REASON = Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not.")
+REASON = Column(
+    "Reason",
+    '.status.conditions[?(@.type=="Ready")].reason',
+    "Ready: Milvus matches this resource; or why not.",
+)
 MESSAGE = Column(
     "Message",
     '.status.conditions[?(@.type=="Ready")].message',
