@@ -15,7 +15,7 @@ COMPILE = $(VENV)/lock-tools/bin/uv pip compile --universal --python-version 3.1
   --no-emit-index-url --no-emit-find-links --no-header --quiet
 COMMIT = git log -1 --pretty=
 
-.PHONY: help demo check test size lint contract integration generate bench picture image e2e lock clean
+.PHONY: help demo check test size lint contract integration generate messages bench picture image e2e lock clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -63,6 +63,9 @@ generate: $(VENV)/.installed  ## Write what is generated: CRDs, lists in docs/, 
 	$(PY) -m tools.docgen
 	$(PY) -m testbed.argocd
 	$(PY) -m testbed.install_manifest
+
+messages: $(VENV)/.installed  ## docs/messages.md anew: what is really said to the mistakes of tests/support/mistakes
+	$(PY) -m support.mistakes.page
 
 bench: $(VENV)/.installed  ## What is claimed about speed and writes, measured side by side; SIZES="200 1000", ROUNDS=1
 	$(PY) -m testbed.build

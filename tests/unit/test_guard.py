@@ -368,7 +368,7 @@ def test_a_binding_waits_for_its_role_and_holds_nothing_else_back() -> None:
     assert one.changes == (CreateUser("app"), BindRole("app", "reader"))
     assert one.withheld == (BindRole("app", "later"),)
     assert reasons(one) == [Reason.WAITING_FOR_ROLE]
-    assert "role later" in one.refusals[0].message
+    assert "not in Milvus yet: later" in one.refusals[0].message
 
 
 def test_a_role_that_this_turn_creates_is_there_for_bindings() -> None:

@@ -5,8 +5,9 @@ The last good credentials stay in memory, because a namespace that is being dele
 
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from milvus_rbac.api.v1alpha1.milvusconnection import MilvusConnectionSpec, Mode
@@ -150,7 +151,7 @@ class Connector:
             return _parse_token(token, namespace, name)
         reading = read_password(secret, namespace, PasswordSecretRef(name=name, key=PASSWORD_KEY))
         username = read_key(secret or {}, USERNAME_KEY)
-        refusal = reading.refusal or _check_username(username, namespace, name)
+        refusal = _check_account(secret, namespace, name) or reading.refusal
         if refusal is not None:
             raise Refused(refusal.reason, f"spec.credentialsSecretRef: {refusal.message}")
         assert reading.password is not None  # noqa: S101 - tells mypy what no refusal means
@@ -205,11 +206,16 @@ def _parse_token(token: bytes, namespace: str, name: str) -> Credentials:
     return Credentials(first, Password(rest)) if colon else Credentials("", Password(first))
 
 
-def _check_username(username: bytes | None, namespace: str, name: str) -> Refusal | None:
-    if username is None:
-        message = f"Secret {namespace}/{name} has no key {USERNAME_KEY}: add it."
-        return Refusal(Reason.SECRET_KEY_MISSING, message)
-    return passwords.check_text(username, f"Key {USERNAME_KEY} of Secret {namespace}/{name}")
+def _check_account(secret: Mapping[str, Any] | None, namespace: str, name: str) -> Refusal | None:
+    """Return what is wrong with a Secret, apart from its password."""
+    where = f"Secret {namespace}/{name}"
+    if secret is None:
+        message = f"{where} is not there yet; create it with the keys {USERNAME_KEY} and {PASSWORD_KEY}."
+        return Refusal(Reason.WAITING_FOR_SECRET, message)
+    for key in (USERNAME_KEY, PASSWORD_KEY):
+        if read_key(secret, key) is None:
+            return Refusal(Reason.SECRET_KEY_MISSING, f"{where} has no key {key}: add it.")
+    return passwords.check_text(read_key(secret, USERNAME_KEY) or b"", f"Key {USERNAME_KEY} of {where}")
 
 
 async def look_up(cluster: Cluster, entry: Entry, connection: MilvusConnectionSpec) -> str | None:

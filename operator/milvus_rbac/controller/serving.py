@@ -17,7 +17,10 @@ def refuse_connection(entry: Entry, cache: Cache, settings: Settings) -> Refusal
     if entry.connection.suspend:
         return Refusal(Reason.SUSPENDED, "The connection is suspended: set spec.suspend to false to go on.")
     if not settings.allows_connections_in(namespace):
-        message = f"The operator takes no MilvusConnection from namespace {namespace} (MILVUS_RBAC_CONNECTION_NAMESPACES)."
+        message = (
+            f"The operator takes no MilvusConnection from namespace {namespace}: ask those who run it to add that to "
+            "MILVUS_RBAC_CONNECTION_NAMESPACES, or use a connection of theirs."
+        )
         return Refusal(Reason.NOT_PERMITTED, message)
     # Without an address it was not looked up yet.
     return _refuse_address(entry, endpoint(uri, namespace), cache, settings) if uri else None
@@ -26,7 +29,10 @@ def refuse_connection(entry: Entry, cache: Cache, settings: Settings) -> Refusal
 def _refuse_address(entry: Entry, server: str, cache: Cache, settings: Settings) -> Refusal | None:
     namespace = entry.name[0]
     if not settings.allows_endpoint(server):
-        message = f"spec.uri: the operator does not connect to {server} (MILVUS_RBAC_ALLOWED_ENDPOINTS)."
+        message = (
+            f"spec.uri: the operator does not connect to {server}: ask those who run it to add that to "
+            "MILVUS_RBAC_ALLOWED_ENDPOINTS, or write another address."
+        )
         return Refusal(Reason.NOT_PERMITTED, message)
     holder = _holder(entry, server, cache, settings)
     if holder is None:

@@ -80,8 +80,8 @@ def _there_is_room(change: Change, facts: Facts) -> Refusal | None:
         return None
     field = "maxUsers" if kind is Kind.USER else "maxRoles"
     message = (
-        f"The delegation lets there be {permit.limit} {kind.noun}s under its names ({field}), and there are as many: delete one, or "
-        "ask the owner of the MilvusConnection."
+        f"The delegation has {field}: {permit.limit}, and Milvus has as many {kind.noun}s under its names: delete one, or ask the "
+        "owner of the MilvusConnection."
     )
     return Refusal(Reason.LIMIT_REACHED, message)
 
@@ -90,13 +90,11 @@ def _role_is_there(change: Change, facts: Facts) -> Refusal | None:
     if isinstance(change, BindRole) and change.role not in facts.roles:
         wanted = facts.claim.wanted
         meant = wanted.meant_roles.get(change.role) if isinstance(wanted, WantedUser) else None
-        advice = (
-            f"the MilvusRole {change.role} has the roleName {meant}: write that"
-            if meant
-            else "it is bound as soon as the role is created"
-        )
-        before = "spec.roles: Milvus has no role "
-        return Refusal.naming(Reason.WAITING_FOR_ROLE, before, change.role, f" yet; {advice}.")
+        if meant:
+            message = f"spec.roles: the MilvusRole {change.role} has the roleName {meant}: write that."
+            return Refusal(Reason.WAITING_FOR_ROLE, message)
+        before, after = "spec.roles: not in Milvus yet: ", ". A role is bound as soon as it is created."
+        return Refusal.naming(Reason.WAITING_FOR_ROLE, before, change.role, after)
     return None
 
 
@@ -107,8 +105,8 @@ def _role_is_permitted(change: Change, facts: Facts) -> Refusal | None:
         return None
     if (claim.ref.namespace, change.role) in facts.owned_roles:
         return None
-    before = "spec.roles: no MilvusRole of this namespace owns "
-    after = " yet; it is bound as soon as one does."
+    before = "spec.roles: no MilvusRole of this namespace owns these yet: "
+    after = ". A role is bound as soon as one does."
     return Refusal.naming(Reason.WAITING_FOR_ROLE, before, change.role, after)
 
 

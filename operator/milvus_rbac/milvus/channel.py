@@ -160,7 +160,7 @@ def from_rpc(code: grpc.StatusCode, details: str, endpoint: Endpoint) -> MilvusR
     if code is grpc.StatusCode.UNAUTHENTICATED or _refuses_login(code, details):
         return Unreachable(
             Reason.CREDENTIALS_REJECTED,
-            f"Milvus at {endpoint.name} rejects the user name or password of spec.credentialsSecretRef.",
+            f"Milvus at {endpoint.name} rejects the user name or password of spec.credentialsSecretRef: correct the Secret.",
         )
     if code is grpc.StatusCode.PERMISSION_DENIED:
         return _permission_denied(details)

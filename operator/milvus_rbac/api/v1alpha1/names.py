@@ -24,6 +24,7 @@ _OBJECT: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _NAMESPACE: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _KEY: Final = r"^[-._a-zA-Z0-9]+$"
 _HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+_LABEL: Final = r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$"
 INTERVAL: Final = r"^([0-9]{1,6}[hms])+$"
 
 _WITHOUT_UNSEEN: Final = "without spaces at its ends, line breaks and other control characters"
@@ -64,6 +65,7 @@ RULES_OF_PATTERNS: Final[dict[str, tuple[Rule, ...]]] = {
     _NAMESPACE: _matches(_NAMESPACE, "write the name of a namespace: lower case letters, digits and -"),
     _KEY: _matches(_KEY, "write a key: letters, digits, -, _ and ."),
     _HOST: _matches(_HOST, "write a host name: letters, digits, - and ."),
+    _LABEL: _matches(_LABEL, "write the value of a label: letters, digits, -, _ and ."),
     INTERVAL: (),
 }
 """By pattern, the rules that stand for it in the CRDs: they say in words what to write."""
@@ -76,9 +78,7 @@ NamespaceName = Annotated[str, StringConstraints(min_length=1, max_length=63, pa
 DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_KEY)]
 """A key of a Secret or a ConfigMap."""
 
-LabelValue = Annotated[
-    str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")
-]
+LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=_LABEL)]
 MAX_METADATA = 32
 
 Uid = Annotated[str, StringConstraints(max_length=64)]
@@ -114,8 +114,8 @@ ServerUri = Annotated[
 
 GroupName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_GROUP)]
 
-NamePattern = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_BEGINNING)]
-"""A name, or the beginning of names with a `*` at the end."""
+NamePattern = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_BEGINNING)]
+"""A name, or the beginning of names with a `*` at the end. Longer names can be given by their beginning."""
 
 Description = Annotated[
     str,
