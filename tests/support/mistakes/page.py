@@ -72,7 +72,14 @@ async def told_lines() -> list[str]:
     """Return the part about conditions, line by line."""
     lines = [f"## {TOLD_TITLE}"]
     for scene, found in zip(SCENES, await asyncio.gather(*map(_lines_of, SCENES)), strict=True):
-        lines += ["", f"### {scene.title}", "", "| what is wrong | reason | it says |", "|---|---|---|", *found]
+        lines += [
+            "",
+            f"### {scene.title}",
+            "",
+            "| what is wrong | reason | it says |",
+            "|---|---|---|",
+            *found,
+        ]
     return lines
 
 
