@@ -86,6 +86,28 @@ def test_resources_that_are_applied_in_another_cluster_find_their_own_again(
     assert origins == {"app": "Adopted", "other": "Created"}
 
 
+def test_a_namespace_that_is_restored_gives_every_application_the_password_that_it_had(
+    story: Story, admin: MilvusAdmin
+) -> None:
+    token = f"_{story.unique.token}"
+    apply(story, token)
+    wait_ready(story)
+    before, other, backup = admin.dump(token), made_up(story), backed_up(story)
+    for kind, name in (("MilvusUser", "app"), ("MilvusUser", "other"), ("MilvusRole", "reader")):
+        story.delete(kind, name)
+        story.wait_gone(kind, name)
+    assert admin.dump(token) != before
+    story.wait(lambda: story.read_secret("made-up") is None, "the garbage collector has taken the Secret")
+    # Secrets come first, and the operator is there all the time.
+    story.cluster.call("POST", f"/api/v1/namespaces/{story.namespace}/secrets", backup)
+    apply(story, token)
+    wait_ready(story)
+    assert admin.dump(token) == before
+    assert admin.login_works(f"app{token}", PASSWORD)
+    assert admin.login_works(f"other{token}", other)
+    assert made_up(story) == other
+
+
 def backed_up(story: Story) -> dict[str, Any]:
     """The generated Secret as a backup brings it back: as it was, without owners."""
     secret = story.cluster.get(f"/api/v1/namespaces/{story.namespace}/secrets/made-up")

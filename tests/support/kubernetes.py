@@ -106,7 +106,7 @@ class Kubernetes:
                 "generation": 1,
                 "creationTimestamp": f"2026-01-01T00:{len(self.objects) // 60 % 60:02}:{len(self.objects) % 60:02}Z",
             }
-            known = {"metadata": metadata, **_copy(body)}
+            known = {**_copy(body), "metadata": {**_copy(body.get("metadata", {})), **metadata}}
             if plural in KINDS:
                 known |= {
                     "apiVersion": "rbac.milvus.io/v1alpha1",
