@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from support.controller_bed import HOME, ControllerBed, controller_bed
+from support.double.store import Collection
 
 DRESSES = ["2.3", "2.4", "2.5", "2.6", "3.0"]
 every_dress = pytest.mark.parametrize("dress", DRESSES)
@@ -126,3 +127,31 @@ async def test_a_stored_role_without_grants_keeps_what_it_has() -> None:
         bed.kube.apply("milvusroles", HOME, "reader", {"spec": spec})
         await told(bed, "milvusroles", "reader", "InvalidSpec", "spec.grants is missing")
         assert granted(bed, "reader") == {"Query"}
+
+
+@every_dress
+async def test_a_collection_that_milvus_does_not_have_is_named_until_it_is_there(dress: str) -> None:
+    async with controller_bed(dress) as bed:
+        bed.connect()
+        collections = bed.double.core.store.databases["default"]
+        collections["orders"] = Collection({"latest"})
+        row = {"privileges": ["Query"], "collections": ["latest", "odrers", "orders"]}
+        bed.role("reader", [row])
+        bed.role("other", [{**row, "collections": ["orders"]}])
+        await bed.wait_ready("milvusroles", "reader", "other")
+        assert granted(bed, "reader") == {"Query"}
+        assert bed.kube.objects["milvusroles", HOME, "reader"]["status"]["notFound"] == ["default.odrers"]
+        message = bed.condition("milvusroles", "reader")["message"]
+        assert "Not in Milvus yet, or mistyped: default.odrers." in message
+        assert "mistyped" not in bed.condition("milvusroles", "other")["message"]
+        collections["odrers"] = Collection()
+        bed.double.faults.calls.clear()
+        for name in ("reader", "other"):
+            bed.kube.annotate("milvusroles", HOME, name, **{"rbac.milvus.io/reconcile-at": "now"})
+        await bed.wait(
+            lambda: "mistyped" not in bed.condition("milvusroles", "reader")["message"], "it is found"
+        )
+        await bed.quiet()
+        assert "notFound" not in bed.kube.objects["milvusroles", HOME, "reader"]["status"]
+        # Of what was there nobody asks again.
+        assert bed.double.faults.count("HasCollection") == 1

@@ -58,6 +58,7 @@ class Recorder:
     confirm: Any = None
     observe: Any = None
     resolve: Any = None
+    missing: Any = None
     close: Any = None
 
 

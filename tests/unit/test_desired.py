@@ -7,7 +7,7 @@ import pytest
 from milvus_rbac.domain.changes import PasswordMeans
 from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.desired import Desired, DesiredRole, DesiredUser, ServerFacts, lower
+from milvus_rbac.domain.desired import Desired, DesiredRole, DesiredUser, ServerFacts, lower, named_places
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import Grant
 
@@ -282,3 +282,14 @@ def test_the_name_of_a_resource_is_answered_with_the_name_of_its_group() -> None
     (refusal,) = lowered(role(GrantRow(("find",), None, ("*",))), facts).refusals
     assert refusal.reason is Reason.UNKNOWN_PRIVILEGE
     assert "MilvusPrivilegeGroup find has the groupName finders: write that" in refusal.message
+
+
+def test_what_grants_name_is_looked_for_except_what_every_milvus_has() -> None:
+    grants = [
+        Grant("Collection", "Search", "default", "orders"),
+        Grant("Collection", "Search", "default", "*"),
+        Grant("Collection", "Search", "*", "*"),
+        Grant("Global", "CreateCollection", "sales", "*"),
+        Grant("Global", "CreateOwnership", "*", "*"),
+    ]
+    assert named_places(grants) == {("default", "orders"), ("sales", "*")}

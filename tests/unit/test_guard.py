@@ -326,7 +326,7 @@ class TestExpiry:
     @pytest.mark.parametrize(
         ("observed", "withheld", "said"),
         [
-            (state(set()), (DropUser("app", frozenset()),), [Reason.EXPIRED, Reason.OBSERVED]),
+            (state(set()), (DropUser("app", frozenset()),), [Reason.OBSERVED]),
             (state(), (), [Reason.EXPIRED]),
         ],
     )
@@ -369,6 +369,11 @@ def test_a_binding_waits_for_its_role_and_holds_nothing_else_back() -> None:
     assert one.withheld == (BindRole("app", "later"),)
     assert reasons(one) == [Reason.WAITING_FOR_ROLE]
     assert "not in Milvus yet: later" in one.refusals[0].message
+    mistaken = user("a-reader")
+    assert isinstance(mistaken.wanted, WantedUser)
+    wanted = replace(mistaken.wanted, meant_roles={"a-reader": "a_reader"})
+    one = plan(replace(mistaken, wanted=wanted), state(set()))
+    assert "MilvusRole a-reader has the roleName a_reader: write that" in one.refusals[0].message
 
 
 def test_a_role_that_this_turn_creates_is_there_for_bindings() -> None:

@@ -22,6 +22,7 @@ from milvus_rbac.domain.changes import (
     Change,
     CreateRole,
     CreateUser,
+    DropUser,
     GrantPrivilege,
     PasswordMeans,
     RecreateUser,
@@ -31,7 +32,7 @@ from milvus_rbac.domain.changes import (
 from milvus_rbac.domain.claims import Claim, Origin, SecretVersion, WantedUser, stale_of
 from milvus_rbac.domain.conditions import Reason, Refusal
 from milvus_rbac.domain.desired import ServerFacts
-from milvus_rbac.domain.guard import OBSERVED, SUSPENDED
+from milvus_rbac.domain.guard import EXPIRED, OBSERVED, SUSPENDED
 from milvus_rbac.domain.plan import ClaimPlan
 from milvus_rbac.domain.state import ANY, Grant, ObjectType, PasswordVerdict, Role, State, User
 from milvus_rbac.milvus.errors import (
@@ -41,6 +42,7 @@ from milvus_rbac.milvus.errors import (
     NotFound,
     OldPasswordRefused,
     Refused,
+    Unreachable,
 )
 from unit.resources import HERE, Json, body, claimed, entry, role, user
 
@@ -393,6 +395,17 @@ class TestEvents:
             "Adopted",
             "Took over the user app, which was in Milvus already.",
         )
+
+
+class TestExpiry:
+    def test_a_user_is_called_gone_only_when_it_is(self) -> None:
+        drop = DropUser("app", frozenset())
+        gone = tell(user(), held(), outcome=done(drop), refusals=(EXPIRED,))
+        assert said(gone)["Ready"] == ("True", "Expired")
+        error = Unreachable(Reason.UNREACHABLE, "No answer.")
+        there = tell(user(), held(), outcome=failed((drop, error)), refusals=(EXPIRED,))
+        assert said(there)["Ready"] == ("False", "Pending")
+        assert "still in Milvus" in there.conditions[0].message
 
 
 class TestPending:

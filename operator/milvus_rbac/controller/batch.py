@@ -40,6 +40,8 @@ class Batch:
     """By role, the claim that owns it, in this turn or not; of the roles for which that matters."""
     claimed_groups: Mapping[str, str] = field(default_factory=dict)
     """The privilege groups that resources of this connection ask for, by the names of the resources."""
+    to_look_up: frozenset[str] = frozenset()
+    """Roles (uids) of which it is asked whether what they name is in Milvus: new or changed ones, and those where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Collector:
             {uid: granted_databases(entry) for uid, entry in entries.items()},
             self._role_owners(site, claims, [claim for claim, _ in assembled]),
             self._claimed_groups(site),
+            frozenset(uid for uid, entry in entries.items() if _may_name_what_is_missing(entry)),
         )
 
     async def _read(
@@ -224,6 +227,11 @@ def known_digest(entry: Entry, reading: Reading, *, same_text: bool) -> str:
     if not known or not (same_text or reading.version == entry.password):
         return ""
     return str(known.get("hashDigest") or "")
+
+
+def _may_name_what_is_missing(entry: Entry) -> bool:
+    seen = entry.status.get("observedGeneration")
+    return entry.kind == Kind.ROLE and (seen != entry.generation or "notFound" in entry.status)
 
 
 def _needs_secret(claim: Claim) -> bool:

@@ -12,11 +12,18 @@ from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdatePassword
 from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser, stale_of
 from milvus_rbac.domain.conditions import Refusal
-from milvus_rbac.domain.desired import ServerFacts, lower, suspects
+from milvus_rbac.domain.desired import (
+    Desired,
+    DesiredRole,
+    ServerFacts,
+    lower,
+    named_places,
+    suspects,
+)
 from milvus_rbac.domain.diff import diff
 from milvus_rbac.domain.guard import guard
 from milvus_rbac.domain.plan import ClaimPlan, Proposal
-from milvus_rbac.domain.state import Scope, State, User
+from milvus_rbac.domain.state import Place, Scope, State, User
 from milvus_rbac.milvus.errors import MilvusRbacError
 from milvus_rbac.milvus.port import Aliases, Milvus
 
@@ -53,6 +60,8 @@ class Result:
     outcome: Outcome
     troubled: Mapping[str, Refusal] = field(default_factory=dict)
     """Claims (uids) whose object in Milvus could not be read, and why."""
+    missing: Mapping[str, frozenset[Place]] = field(default_factory=dict)
+    """By claim uid, what a role's grants name and Milvus does not have; of the roles for which that was asked."""
     confirmed: Mapping[str, User] = field(default_factory=dict)
     """The users whose password was set, as the server shows them afterwards; none where it does not."""
     reading: float = 0.0
@@ -93,7 +102,9 @@ async def reconcile_once(
     started = time.perf_counter()
     await apply_plans(plans, milvus, batch.texts, may_write, turn.outcome, turn.budget)
     applying = time.perf_counter() - started
-    return Result(observed, plans, turn.outcome, troubled, await _confirm(milvus, turn), reading, applying)
+    missing = await _missing(milvus, turn, desired, plans)
+    confirmed = await _confirm(milvus, turn)
+    return Result(observed, plans, turn.outcome, troubled, missing, confirmed, reading, applying)
 
 
 def _troubled(batch: Batch, observed: State) -> Mapping[str, Refusal]:
@@ -103,6 +114,30 @@ def _troubled(batch: Batch, observed: State) -> Mapping[str, Refusal]:
         for claim, refusal in batch.assembled
         if refusal is None and (claim.ref.kind.noun, claim.object_name) in observed.troubles
     }
+
+
+async def _missing(
+    milvus: Milvus, turn: Turn, desired: Sequence[Desired], plans: Sequence[ClaimPlan]
+) -> Mapping[str, frozenset[Place]]:
+    """Look for what the grants of some roles name: Milvus takes grants on a collection that nobody has made, or mistyped.
+
+    A role that is not as it should be yet is asked about when it is.
+    """
+    done = turn.outcome.done
+    complete = {plan.claim.ref.uid for plan in plans if len(done[plan.claim.ref.uid]) == len(plan.changes)}
+    named = {
+        one.claim.ref.uid: named_places(one.state.grants)
+        for one in desired
+        if isinstance(one.state, DesiredRole) and one.claim.ref.uid in turn.batch.to_look_up & complete
+    }
+    places = frozenset[Place]().union(*named.values())
+    if not places:
+        return {}
+    try:
+        missing = await milvus.missing(places)
+    except MilvusRbacError:
+        return {}  # what was granted is granted; the next look asks again
+    return {uid: found for uid, names in named.items() if (found := names & missing)}
 
 
 async def _confirm(milvus: Milvus, turn: Turn) -> Mapping[str, User]:

@@ -1,6 +1,6 @@
 """What is true of each resource after a turn, as its status. Pure: it neither reads nor writes anything."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,10 +31,11 @@ from milvus_rbac.domain.conditions import (
     summarize_ready,
 )
 from milvus_rbac.domain.desired import ServerFacts
+from milvus_rbac.domain.guard import EXPIRED
 from milvus_rbac.domain.mistakes import find_mistake, kept_until_mended
 from milvus_rbac.domain.plan import ClaimPlan
-from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Role, State, User
-from milvus_rbac.domain.text import printable
+from milvus_rbac.domain.state import ANY, DEFAULT_DATABASE, PasswordVerdict, Place, Role, State, User
+from milvus_rbac.domain.text import listed, printable
 from milvus_rbac.milvus.errors import (
     AlreadyExists,
     Changed,
@@ -88,6 +89,8 @@ def report(
     done = outcome.done[uid]
     held = held_now(plan, result, server)
     refusals = _refusals(plan, outcome, server)
+    if held is not None:
+        refusals = tuple(NOT_YET_DROPPED if one is EXPIRED else one for one in refusals)
     if unbound is not None:
         refusals = (*refusals, unbound)
     status: dict[str, Any] = {"observedGeneration": entry.generation}
@@ -98,12 +101,13 @@ def report(
     elif plan.claim.origin is not None and _is_unsure(plan, result):
         status |= {key: value for key, value in entry.status.items() if key == "claim"}
     stale = _still_stale(plan, result)
-    status |= _details(plan, held, entry)
+    status |= _details(plan, held, entry, result.missing.get(uid, ()))
     if (binding := _binding(entry, held, unbound)) is not None:
         status["binding"] = binding
     if stale:
         status["pendingRevokes"] = as_pending(stale)
-    conditions = list(summarize_ready(refusals, _success(plan.claim, held, stale), entry.generation))
+    success = _success(plan.claim, held, stale, status.get("notFound", ()))
+    conditions = list(summarize_ready(refusals, success, entry.generation))
     if isinstance(held, User) and not _is_hidden(plan, held):
         conditions += _password_condition(entry, plan, outcome, held, server)
     if server.observe_only:
@@ -197,6 +201,9 @@ def _refusals(plan: ClaimPlan, outcome: Outcome, server: ServerFacts) -> tuple[R
     return tuple(dict.fromkeys(refusals))
 
 
+NOT_YET_DROPPED = Refusal(
+    Reason.PENDING, "spec.expiresAt has passed, and the user is still in Milvus; dropping it is tried again."
+)
 UNVERIFIED = Refusal(
     Reason.UNREACHABLE,
     "Milvus gave no verdict on the password of the Secret; its login is tried again in half a minute.",
@@ -258,7 +265,12 @@ AUTHORIZATION_OFF = Refusal(
 )
 
 
-def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant]) -> str:
+def _place(place: Place) -> str:
+    database, collection = place
+    return database if collection == ANY else f"{database}.{collection}"
+
+
+def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant], missing: Sequence[str]) -> str:
     name = claim.object_name
     match held:
         case User():
@@ -270,7 +282,10 @@ def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant]) -> st
             left = "; ".join(f"{one.role}: {one.grant}" for one in stale)
             return f"{said} Roles that no MilvusRole owns keep what it lost until it is revoked or the proxies restart: {left}."
         case _:
-            return f"Role {name} is in Milvus; grants: {len(held.grants or ()) if held else 0}."
+            said = f"Role {name} is in Milvus; grants: {len(held.grants or ()) if held else 0}."
+            if not missing:
+                return said
+            return f"{said} Not in Milvus yet, or mistyped: {listed(missing)}. What is granted there takes effect when it is made."
 
 
 def _tell_plan(entry: Entry, plan: ClaimPlan, held: Held | None, status: dict[str, Any]) -> list[Condition]:
@@ -286,7 +301,7 @@ def _is_hidden(plan: ClaimPlan, held: Held | None) -> bool:
     return held is not None and plan.origin is None and plan.claim.permit is not None
 
 
-def _details(plan: ClaimPlan, held: Held | None, entry: Entry) -> dict[str, Any]:
+def _details(plan: ClaimPlan, held: Held | None, entry: Entry, missing: Collection[Place]) -> dict[str, Any]:
     claim = plan.claim
     if _is_hidden(plan, held):
         return {}
@@ -301,7 +316,8 @@ def _details(plan: ClaimPlan, held: Held | None, entry: Entry) -> dict[str, Any]
             }
             for grant in grants[:MOST_GRANTS]
         ]
-        return {"grants": shown, "grantCount": len(grants)}
+        not_found = {"notFound": sorted(map(_place, missing))} if missing else {}
+        return {"grants": shown, "grantCount": len(grants), **not_found}
     if isinstance(held, frozenset):
         return {"privileges": sorted(held), "privilegeCount": len(held)}
     if isinstance(held, User):

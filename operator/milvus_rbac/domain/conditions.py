@@ -77,6 +77,9 @@ _WAITING = {
 _QUIET = {Reason.READY, Reason.SUSPENDED, Reason.EXPIRED, Reason.OBSERVED}
 
 
+_ORDER = (Patience.STALLED, Patience.QUIET, Patience.WAITING)
+
+
 def patience(reason: str) -> Patience:
     """Return what a reason waits for. A reason of a newer operator, unknown here, counts as stalled."""
     if reason in _WAITING:
@@ -132,9 +135,10 @@ def summarize_ready(refusals: Sequence[Refusal], success: str, generation: int) 
     """Return the condition Ready and, only while it is true, Stalled or Reconciling.
 
     What a person must change comes first. The first refusal gives the reason, and all of them give the message.
-    What is as somebody asked for is Ready with a reason of its own: kstatus calls everything else in progress or failed.
+    What is as somebody asked for is Ready with a reason of its own, whatever it would wait for otherwise: kstatus calls everything
+    else in progress or failed.
     """
-    ordered = sorted(refusals, key=lambda refusal: patience(refusal.reason) is not Patience.STALLED)
+    ordered = sorted(refusals, key=lambda refusal: _ORDER.index(patience(refusal.reason)))
     if not ordered:
         return (_condition(READY_TYPE, "True", Reason.READY, success, generation),)
     reason = ordered[0].reason

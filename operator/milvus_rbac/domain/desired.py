@@ -410,6 +410,12 @@ def _no(where: str, why: str) -> Refusal:
     return Refusal(Reason.NOT_PERMITTED, message)
 
 
+def named_places(grants: Iterable[Grant]) -> frozenset[Place]:
+    """Return the collections that grants name, and as `*` the databases, without the one named default, which every Milvus has."""
+    named = {(grant.database, grant.object_name) for grant in grants if grant.database != ANY}
+    return frozenset(named - {(DEFAULT_DATABASE, ANY)})
+
+
 def suspects(claims: Iterable[Claim], observed: State, server: ServerFacts) -> frozenset[Place]:
     """Return the collection names that may be aliases.
 

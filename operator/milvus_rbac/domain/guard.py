@@ -137,7 +137,7 @@ def _update_holders(holders: Mapping[str, set[str]], changes: Iterable[Change]) 
 SUSPENDED = Refusal(Reason.SUSPENDED, "The resource is suspended: set spec.suspend to false to go on.")
 EXPIRED = Refusal(
     Reason.EXPIRED,
-    "spec.expiresAt has passed, so the user is not in Milvus: set a later time to bring it back.",
+    "spec.expiresAt has passed, so this resource has no user in Milvus: set a later time to bring it back.",
 )
 OBSERVED = Refusal(
     Reason.OBSERVED,
@@ -280,8 +280,8 @@ def _guard_expiry(proposal: Proposal, facts: Facts) -> ClaimPlan:
     if claim.suspended:
         return ClaimPlan(claim, (), proposal.changes, (SUSPENDED,), claim.origin)
     if facts.server.observe_only:
-        refusals = (EXPIRED, OBSERVED) if proposal.changes else (EXPIRED,)
-        return ClaimPlan(claim, (), proposal.changes, refusals, claim.origin)
+        refusal = OBSERVED if proposal.changes else EXPIRED
+        return ClaimPlan(claim, (), proposal.changes, (refusal,), claim.origin)
     return ClaimPlan(claim, proposal.changes, (), (EXPIRED,), claim.origin)
 
 

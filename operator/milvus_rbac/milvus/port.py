@@ -176,6 +176,10 @@ class Milvus(Protocol):
         """Return what those of the places that are aliases stand for. Raises Unreachable only."""
         ...
 
+    async def missing(self, places: Collection[Place]) -> frozenset[Place]:
+        """Return which of the collections, and of the databases (with `*`), are not there. Raises Unreachable only."""
+        ...
+
     async def confirm(self, users: Collection[str], password_texts: PasswordTexts) -> Mapping[str, User]:
         """Return users whose password was just set, as the server has them now.
 

@@ -63,6 +63,16 @@ def one_alias(database: str, alias: str) -> Any:
     return pb.DescribeAliasRequest(db_name=database, alias=alias)
 
 
+def one_collection(database: str, collection: str) -> Any:
+    """Return the request whether there is a collection or an alias of a name."""
+    return pb.HasCollectionRequest(db_name=database, collection_name=collection)
+
+
+def one_database(database: str) -> Any:
+    """Return the request for one database."""
+    return pb.DescribeDatabaseRequest(db_name=database)
+
+
 def give(role: str, grant: Grant) -> Any:
     """Return the request to grant, in V1."""
     return pb.OperatePrivilegeRequest(entity=_entity(role, grant), type=pb.OperatePrivilegeType.Grant)

@@ -107,7 +107,7 @@ V2_5 = replace(
     texts=_OLD_TEXTS,
 )
 V2_4 = replace(V2_5, version="unknown")
-_SINCE_2_4 = "OperatePrivilegeV2 CreatePrivilegeGroup DropPrivilegeGroup ListPrivilegeGroups OperatePrivilegeGroup BackupRBAC RestoreRBAC"
+_SINCE_2_4 = "DescribeDatabase OperatePrivilegeV2 CreatePrivilegeGroup DropPrivilegeGroup ListPrivilegeGroups OperatePrivilegeGroup BackupRBAC RestoreRBAC"
 V2_3 = replace(
     V2_4,
     privileges=(2, 3),

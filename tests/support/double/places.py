@@ -86,8 +86,9 @@ async def rename_collection(core: Core, caller: Caller, request: Any) -> Any:
 
 
 async def has_collection(core: Core, caller: Caller, request: Any) -> Any:
-    collections = core.store.databases.get(database_of(caller, request), {})
-    return pb.BoolResponse(status=SUCCESS, value=request.collection_name in collections)
+    database = database_of(caller, request)
+    name = core.store.real_name(database, request.collection_name)
+    return pb.BoolResponse(status=SUCCESS, value=name in core.store.databases.get(database, {}))
 
 
 async def show_collections(core: Core, caller: Caller, request: Any) -> Any:

@@ -210,6 +210,9 @@ _ROWS: Final = {
         "InvalidScope",
         _row("DatabaseReadOnly", collections=["orders"]),
     ),
+    "missing-collection": Told(
+        "a collection that Milvus does not have", "Ready", _row("Search", collections=["odrers"])
+    ),
     "missing-database": Told(
         "a database that Milvus does not have",
         "InvalidScope",

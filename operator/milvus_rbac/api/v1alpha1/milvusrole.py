@@ -25,6 +25,7 @@ MAX_ROWS = 500
 MAX_PRIVILEGES = 100
 MAX_COLLECTIONS = 256
 MAX_OBSERVED_GRANTS = 1000
+MAX_NOT_FOUND = 100
 
 
 class GrantRow(Shape):
@@ -105,6 +106,11 @@ class MilvusRoleStatus(ClaimantStatus):
     """The grants of the role in Milvus; the first 1000 if there are more."""
     grant_count: int | None = None
     """How many grants the role has in Milvus."""
+    not_found: Annotated[
+        tuple[Annotated[str, Field(max_length=511)], ...], Field(max_length=MAX_NOT_FOUND)
+    ] = ()
+    """Databases, and collections as database.collection, that the grants name and that Milvus does not have: they are mistyped, or
+    somebody makes them later. Looked for when the spec changes, and as long as there are any."""
 
 
 class MilvusRole(Resource):
