@@ -116,3 +116,24 @@ async def test_a_deleted_connection_goes_after_its_claims_and_leaves_nothing_in_
         await bed.wait(lambda: bed.kube.get("milvususers", HOME, "app") is None, "the user is gone", gone)
         await bed.wait(lambda: bed.kube.get("milvusconnections", HOME, "prod") is None, "so is it", gone)
         assert "app" not in bed.double.core.store.users
+
+
+async def test_a_password_that_a_chart_changes_at_every_sync_is_seen_in_a_metric_and_a_series() -> None:
+    async with controller_bed() as bed:
+        bed.connect()
+        bed.user("app")
+        await bed.wait_ready("milvususers", "app")
+        users = bed.double.core.store.users
+        for number in range(3):
+            bed.secret("app", password=f"made-up-{number}")
+            await bed.wait(
+                lambda password=f"made-up-{number}": users["app"].password == password,  # type: ignore[misc]  # bound now
+                "the rotation takes effect",
+            )
+            await bed.wait_ready("milvususers", "app")
+        await bed.quiet()
+        labels = {"connection": "milvus/prod", "verb": "UpdatePassword", "result": "done"}
+        assert bed.metrics.registry.get_sample_value("milvus_rbac_changes_total", labels) == 3
+        told = [body for (plural, _, _), body in bed.kube.objects.items() if plural == "events"]
+        (rotated,) = (one for one in told if one["reason"] == "PasswordRotated")
+        assert rotated["series"]["count"] == 3

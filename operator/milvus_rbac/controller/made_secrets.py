@@ -231,8 +231,8 @@ class MadeSecrets:
 
     def _tell_released(self, entry: Entry, name: Name) -> None:
         message = (
-            f"Secret {'/'.join(name)} stays without {entry}, because the user {entry.claimed_name} stays in Milvus with "
-            "its password."
+            f"Secret {'/'.join(name)} stays without {entry}, because the user {entry.claimed_name} is not dropped from Milvus: the "
+            "password may be in force."
         )
         logger.info(message, extra=entry.log_fields)
         connection = self.cache.find(CONNECTION, self._connection(entry))

@@ -1,6 +1,6 @@
 """A mistake takes nothing away: while something that a claim asks for can't be given, what it had stays.
 
-Taken all the same is what its namespace may not have, and what others gave by hand since the last status.
+Taken all the same is what its namespace may not have, and what others gave a role or a user by hand since the last status.
 """
 
 from collections.abc import Callable, Iterable, Sequence
