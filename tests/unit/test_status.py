@@ -406,6 +406,8 @@ class TestExpiry:
         there = tell(user(), held(), outcome=failed((drop, error)), refusals=(EXPIRED,))
         assert said(there)["Ready"] == ("False", "Pending")
         assert "still in Milvus" in there.conditions[0].message
+        foreign = tell(user(), held(), origin=None, refusals=(EXPIRED,))
+        assert said(foreign)["Ready"] == ("True", "Expired")
 
 
 class TestPending:

@@ -89,7 +89,7 @@ def report(
     done = outcome.done[uid]
     held = held_now(plan, result, server)
     refusals = _refusals(plan, outcome, server)
-    if held is not None:
+    if held is not None and plan.origin is not None:
         refusals = tuple(NOT_YET_DROPPED if one is EXPIRED else one for one in refusals)
     if unbound is not None:
         refusals = (*refusals, unbound)
