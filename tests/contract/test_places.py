@@ -9,7 +9,6 @@ import pytest
 from pymilvus import DataType, MilvusClient
 
 from milvus_rbac.domain.changes import CreateUser
-from milvus_rbac.milvus import places
 from milvus_rbac.milvus.port import Milvus
 from support.double import Double, ServerSettings
 from support.double.faults import Trouble
@@ -85,14 +84,9 @@ async def test_an_answer_that_nobody_expected_is_no_missing_collection(serve: Se
     assert await milvus.missing({("default", "odrers")}) == set()
 
 
-async def test_what_is_there_is_asked_about_once_and_what_is_missing_each_time(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_there_is_asked_about_once_and_what_is_missing_each_time(serve: Serve) -> None:
     double, milvus = await serve("3.0")
     asked = {ORDERS, ("default", "odrers")}
     for calls in (2, 3):
         assert await milvus.missing(asked) == {("default", "odrers")}
         assert double.faults.count("HasCollection") == calls
-    monkeypatch.setattr(places, "MOST", 1)
-    assert len(await milvus.missing({("default", f"c{number}") for number in range(5)})) == 1
-    assert double.faults.count("HasCollection") == calls + 1

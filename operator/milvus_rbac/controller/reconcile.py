@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from milvus_rbac.controller.apply import Budget, Outcome, apply_plans
-from milvus_rbac.controller.batch import Batch
+from milvus_rbac.controller.batch import MOST_LOOKUPS, Batch
 from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdatePassword
 from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser, stale_of
@@ -61,7 +61,7 @@ class Result:
     troubled: Mapping[str, Refusal] = field(default_factory=dict)
     """Claims (uids) whose object in Milvus could not be read, and why."""
     missing: Mapping[str, frozenset[Place]] = field(default_factory=dict)
-    """By claim uid, what a role's grants name and Milvus does not have; of the roles for which that was asked."""
+    """By claim uid, which of the first hundred places that a role's grants name Milvus does not have; of the roles that were asked about."""
     confirmed: Mapping[str, User] = field(default_factory=dict)
     """The users whose password was set, as the server shows them afterwards; none where it does not."""
     reading: float = 0.0
@@ -125,19 +125,19 @@ async def _missing(
     """
     done = turn.outcome.done
     complete = {plan.claim.ref.uid for plan in plans if len(done[plan.claim.ref.uid]) == len(plan.changes)}
+    asked = turn.batch.to_look_up & complete
     named = {
-        one.claim.ref.uid: named_places(one.state.grants)
+        one.claim.ref.uid: frozenset(sorted(named_places(one.state.grants))[:MOST_LOOKUPS])
         for one in desired
-        if isinstance(one.state, DesiredRole) and one.claim.ref.uid in turn.batch.to_look_up & complete
+        if one.claim.ref.uid in asked and isinstance(one.state, DesiredRole)
     }
-    places = frozenset[Place]().union(*named.values())
-    if not places:
+    if not named:
         return {}
     try:
-        missing = await milvus.missing(places)
+        missing = await milvus.missing(frozenset[Place]().union(*named.values()))
     except MilvusRbacError:
         return {}  # what was granted is granted; the next look asks again
-    return {uid: found for uid, names in named.items() if (found := names & missing)}
+    return {uid: names & missing for uid, names in named.items()}
 
 
 async def _confirm(milvus: Milvus, turn: Turn) -> Mapping[str, User]:

@@ -101,7 +101,7 @@ def report(
     elif plan.claim.origin is not None and _is_unsure(plan, result):
         status |= {key: value for key, value in entry.status.items() if key == "claim"}
     stale = _still_stale(plan, result)
-    status |= _details(plan, held, entry, result.missing.get(uid, ()))
+    status |= _details(plan, held, entry, _not_found(entry, result.missing.get(uid)))
     if (binding := _binding(entry, held, unbound)) is not None:
         status["binding"] = binding
     if stale:
@@ -265,6 +265,14 @@ AUTHORIZATION_OFF = Refusal(
 )
 
 
+def _not_found(entry: Entry, missing: Collection[Place] | None) -> Sequence[str]:
+    """Return what a role's grants name and Milvus does not have; what the status says of this spec where nobody asked."""
+    if missing is not None:
+        return sorted(map(_place, missing))
+    is_same = entry.status.get("observedGeneration") == entry.generation
+    return entry.status.get("notFound", ()) if is_same else ()
+
+
 def _place(place: Place) -> str:
     database, collection = place
     return database if collection == ANY else f"{database}.{collection}"
@@ -301,7 +309,7 @@ def _is_hidden(plan: ClaimPlan, held: Held | None) -> bool:
     return held is not None and plan.origin is None and plan.claim.permit is not None
 
 
-def _details(plan: ClaimPlan, held: Held | None, entry: Entry, missing: Collection[Place]) -> dict[str, Any]:
+def _details(plan: ClaimPlan, held: Held | None, entry: Entry, not_found: Sequence[str]) -> dict[str, Any]:
     claim = plan.claim
     if _is_hidden(plan, held):
         return {}
@@ -316,8 +324,8 @@ def _details(plan: ClaimPlan, held: Held | None, entry: Entry, missing: Collecti
             }
             for grant in grants[:MOST_GRANTS]
         ]
-        not_found = {"notFound": sorted(map(_place, missing))} if missing else {}
-        return {"grants": shown, "grantCount": len(grants), **not_found}
+        missing = {"notFound": list(not_found)} if not_found else {}
+        return {"grants": shown, "grantCount": len(grants), **missing}
     if isinstance(held, frozenset):
         return {"privileges": sorted(held), "privilegeCount": len(held)}
     if isinstance(held, User):

@@ -238,6 +238,8 @@ class TurnRunner:
             if reading is not None:
                 learned = learn_password(plan, result, record, reading.password, batch.texts.old)
                 self.superuser = self.superuser if learned is None else learned
+            if plan.claim.ref.uid in result.missing:
+                record.is_lookup_due = False
             if note_stuck(plan, result, record):
                 event = Event("Warning", Reason.NOT_PERMITTED, record.stuck)
                 self.secrets.recorder.record(self.cache.entries[self.connection_uid], [event])

@@ -9,8 +9,6 @@ from milvus_rbac.milvus import requests
 from milvus_rbac.milvus.channel import Session, each
 from milvus_rbac.milvus.errors import DatabaseMissing, InternalError, Refused
 
-MOST: Final = 100
-"""How many places one call asks about: a tenth of a second of work."""
 REMEMBERED_SECONDS: Final = 300.0
 _REMEMBERED: Final = 10_000
 """How many places that are there are kept, the latest."""
@@ -25,13 +23,13 @@ class PlaceLookup:
         """Places that were there, with the time until which that is believed; the oldest first."""
 
     async def missing(self, places: Collection[Place]) -> frozenset[Place]:
-        """Return which of the places Milvus does not have; of a hundred that were not asked about lately, at most.
+        """Return which of the places Milvus does not have.
 
         A place is a collection or an alias of it; with `*` for the collection, a database. What the operator's account may not
         look up counts as there. Raises Unreachable only.
         """
         self._forget_old()
-        asked = [place for place in sorted(places) if place not in self._there][:MOST]
+        asked = [place for place in sorted(places) if place not in self._there]
         answers = await each(asked, self._is_missing)
         until = time.monotonic() + REMEMBERED_SECONDS
         self._there |= {
