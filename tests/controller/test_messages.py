@@ -1,4 +1,4 @@
-"""docs/messages.md has what the operator says to each mistake, word for word."""
+"""docs/messages.md has what the operator says to each mistake."""
 
 from support.mistakes.page import TOLD_TITLE, part, told_lines
 

@@ -142,7 +142,7 @@ async def test_a_collection_that_milvus_does_not_have_is_named_until_it_is_there
         assert granted(bed, "reader") == {"Query"}
         assert bed.kube.objects["milvusroles", HOME, "reader"]["status"]["notFound"] == ["default.odrers"]
         message = bed.condition("milvusroles", "reader")["message"]
-        assert "Not in Milvus yet, or mistyped: default.odrers." in message
+        assert "Milvus has no default.odrers yet, or the name is mistyped" in message
         assert "mistyped" not in bed.condition("milvusroles", "other")["message"]
         collections["odrers"] = Collection()
         bed.double.faults.calls.clear()
@@ -155,3 +155,29 @@ async def test_a_collection_that_milvus_does_not_have_is_named_until_it_is_there
         assert "notFound" not in bed.kube.objects["milvusroles", HOME, "reader"]["status"]
         # Of what was there nobody asks again.
         assert bed.double.faults.count("HasCollection") == 1
+
+
+async def test_what_is_not_there_is_also_found_for_a_role_that_had_to_wait() -> None:
+    """What a status says was written before anybody could look."""
+    async with controller_bed() as bed:
+        bed.role("reader", [QUERY])
+        await bed.wait(lambda: bed.reason("milvusroles", "reader") == "WaitingForConnection", "it waits")
+        bed.connect()
+        await bed.wait_ready("milvusroles", "reader")
+        assert bed.kube.objects["milvusroles", HOME, "reader"]["status"]["notFound"] == ["default.orders"]
+
+
+@pytest.mark.parametrize("privilege", ["Search", "DescribeCollection"])
+async def test_a_team_learns_of_no_collection_that_it_may_not_see(privilege: str) -> None:
+    entry = {
+        "namespaces": {"names": ["team"]},
+        "roleNames": ["a_*"],
+        "databases": ["default"],
+        "privileges": ["Search", privilege],
+    }
+    async with controller_bed() as bed:
+        bed.connect(delegations=[entry])
+        bed.role("a-reader", [{"privileges": ["Search"], "collections": ["odrers"]}], "team")
+        await bed.wait_ready("milvusroles", "a-reader", namespace="team")
+        status = bed.kube.objects["milvusroles", "team", "a-reader"]["status"]
+        assert status.get("notFound") == (["default.odrers"] if privilege == "DescribeCollection" else None)

@@ -1,6 +1,7 @@
 """A team leaves, or comes back from a backup: nobody keeps what nobody gave, and no application loses a password in force."""
 
 import base64
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -110,7 +111,8 @@ def left_behind(bed: ControllerBed) -> list[str]:
 @every_dress
 @pytest.mark.parametrize("lost", ["namespace", "cluster"])
 async def test_a_team_that_comes_back_from_a_backup_has_what_it_had(dress: str, lost: str) -> None:
-    async with controller_bed(dress) as bed:
+    async with AsyncExitStack() as stack:
+        bed = again = await stack.enter_async_context(controller_bed(dress))
         await welcome(bed)
         await bed.wait_ready("milvususers", "a-made", namespace=TEAM)
         before, had = users(bed), roles(bed)
@@ -122,7 +124,7 @@ async def test_a_team_that_comes_back_from_a_backup_has_what_it_had(dress: str, 
             await bed.stop()
             for key in [key for key in bed.kube.objects if key[1] in {TEAM, HOME}]:
                 bed.kube.objects.pop(key)
-        again = bed if lost == "namespace" else await bed.successor().__aenter__()
+            again = await stack.enter_async_context(bed.successor())
         writes = len(bed.double.faults.calls)
         again.connect(delegations=[ENTRY])
         for key in sorted(backup, key=lambda key: key[0] != "secrets"):
@@ -140,7 +142,6 @@ async def test_a_team_that_comes_back_from_a_backup_has_what_it_had(dress: str, 
                 "DeleteCredential",
                 "OperateUserRole",
             }
-            await again.stop()
 
 
 def written(body: Json) -> Json:

@@ -10,7 +10,8 @@ import pytest
 from house.repository import blocks_in
 from milvus_rbac.api.schema import NEVER_LOOKED
 from milvus_rbac.api.v1alpha1 import GROUP, KINDS, VERSION, Resource
-from support.mistakes.refused import KIND_NAMES, SPECS
+from support.kubernetes import KINDS as KIND_NAMES
+from support.mistakes.refused import SPECS
 from testbed.cluster import ApiError, Cluster
 
 ROOT = Path(__file__).parents[2]

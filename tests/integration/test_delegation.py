@@ -292,7 +292,7 @@ def test_who_is_not_invited_learns_nothing_of_the_connection(invite: Invite) -> 
     # Invited, it is told like everybody else.
     also = {"namespaces": {"names": [team.namespace]}}
     tenants.delegate(ENTRY | also)
-    team.wait_reason("MilvusRole", "here", "Suspended")
+    team.wait_reason("MilvusRole", "here", "WaitingForConnection")
     tenants.platform.patch("MilvusConnection", "prod", {"spec": {"suspend": False}})
     team.wait_ready("MilvusRole", "here")
     assert double.ask(lambda one: "a_reader" in one.core.store.roles)

@@ -162,7 +162,7 @@ class Left:
             body = json.loads(self.run(get))
             conditions = {one["type"]: one for one in body["status"]["conditions"]}
             is_seen = body["status"]["observedGeneration"] == body["metadata"]["generation"]
-            if is_seen and conditions["Ready"]["status"] == "True":
+            if is_seen and conditions["Ready"]["reason"] == "Ready":
                 return
             is_stuck = (is_seen and "Stalled" in conditions) or time.monotonic() > deadline
             assert not is_stuck, f"{page}: {conditions['Ready']['message']}"

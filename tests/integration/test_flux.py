@@ -54,10 +54,19 @@ def test_what_is_suspended_or_observed_is_done(story: Story, of: str) -> None:
         story.connection(mode="Observe")
         story.role("reader", story.unique("role"), SEARCH)
         story.wait_reason("MilvusRole", "reader", "Observed")
-        story.connection(suspend=True)
-        story.wait_reason("MilvusConnection", CONNECTION, "Suspended")
-        story.role("late", story.unique("role"), SEARCH)
-        story.wait_reason("MilvusRole", "late", "Suspended")
+    found = [story.get("MilvusRole", "reader"), story.get("MilvusConnection", CONNECTION)]
+    assert kstatus(*(one for one in found if one)) == ["Current", "Current"]
+
+
+def test_on_a_suspended_connection_what_was_made_is_done_and_what_was_not_waits(story: Story) -> None:
+    role = story.unique("role")
+    story.role("reader", role, SEARCH)
+    story.wait_ready("MilvusRole", "reader")
+    story.connection(suspend=True)
+    story.wait_reason("MilvusConnection", CONNECTION, "Suspended")
+    story.role("reader", role, SEARCH, description="changed meanwhile")
+    story.role("late", story.unique("role"), SEARCH)
+    story.wait_reason("MilvusRole", "reader", "Suspended")
+    story.wait_reason("MilvusRole", "late", "WaitingForConnection")
     found = [story.get("MilvusRole", name) for name in ("reader", "late")]
-    found.append(story.get("MilvusConnection", CONNECTION))
-    assert set(kstatus(*(one for one in found if one))) == {"Current"}
+    assert kstatus(*(one for one in found if one)) == ["Current", "InProgress"]

@@ -1,4 +1,4 @@
-"""docs/messages.md has what the API server says to each mistake, word for word, and it takes none of them."""
+"""docs/messages.md has what the API server says to each mistake, and it takes none of them."""
 
 from support.mistakes.page import NAMESPACE, REFUSED_TITLE, part, refused_lines
 from support.mistakes.refused import REFUSED

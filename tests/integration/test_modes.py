@@ -184,7 +184,7 @@ def test_a_suspended_connection_stops_everything_on_it(story: Story, admin: Milv
     story.milvus.clear()
     story.role("reader", role, QUERY)
     story.role("late", late)
-    story.wait_reason("MilvusRole", "late", "Suspended")
+    story.wait_reason("MilvusRole", "late", "WaitingForConnection")
     story.wait_reason("MilvusRole", "reader", "Suspended")
     assert story.milvus.calls == []
     assert admin.grants(role) == {STORED_SEARCH}

@@ -157,7 +157,7 @@ class ControllerBed:
         body, ready = self.kube.get(plural, namespace, name), self.condition(plural, name, namespace)
         return bool(
             body
-            and ready.get("status") == "True"
+            and (ready.get("status"), ready.get("reason")) == ("True", "Ready")
             and ready.get("observedGeneration") == body["metadata"]["generation"]
         )
 

@@ -79,7 +79,7 @@ def test_ready_says_what_is_in_the_way(
 ) -> None:
     ready, *others = summarize_ready(refusals, "Well.", 4)
     assert (ready.type, ready.status) == ("Ready", "False" if beside else "True")
-    assert ready.is_in_force == (not refusals)
+    assert ready.matches_milvus == (not refusals)
     assert (ready.reason, ready.message, ready.observed_generation) == (reason, message, 4)
     assert [(one.type, one.status, one.reason, one.message) for one in others] == [
         (kind, "True", reason, message) for kind in beside

@@ -7,7 +7,16 @@ import pytest
 from milvus_rbac.domain.changes import PasswordMeans
 from milvus_rbac.domain.claims import Claim, GrantRow, Kind, Ref, WantedRole, WantedUser
 from milvus_rbac.domain.conditions import Reason, Refusal
-from milvus_rbac.domain.desired import Desired, DesiredRole, DesiredUser, ServerFacts, lower, named_places
+from milvus_rbac.domain.delegation import Permit
+from milvus_rbac.domain.desired import (
+    Desired,
+    DesiredRole,
+    DesiredUser,
+    ServerFacts,
+    lower,
+    may_see_places,
+    named_places,
+)
 from milvus_rbac.domain.scopes import KnownPrivileges
 from milvus_rbac.domain.state import Grant
 
@@ -116,7 +125,7 @@ def test_a_row_becomes_the_grants_that_a_server_stores(
         pytest.param(
             GrantRow(("Nonsense",)),
             Reason.UNKNOWN_PRIVILEGE,
-            "docs/milvusrole.md",
+            "documentation of MilvusRole",
             id="an unknown name is sent to the list",
         ),
         pytest.param(
@@ -293,3 +302,9 @@ def test_what_grants_name_is_looked_for_except_what_every_milvus_has() -> None:
         Grant("Global", "CreateOwnership", "*", "*"),
     ]
     assert named_places(grants) == {("default", "orders"), ("sales", "*")}
+
+
+def test_another_namespace_is_told_which_collections_there_are_if_it_may_find_out() -> None:
+    assert may_see_places(None)
+    assert may_see_places(Permit(privileges=frozenset({"Search", "ShowCollections"})))
+    assert not may_see_places(Permit(privileges=frozenset({"Search"})))

@@ -42,7 +42,6 @@ from milvus_rbac.milvus.errors import (
     NotFound,
     OldPasswordRefused,
     Refused,
-    Unreachable,
 )
 from unit.resources import HERE, Json, body, claimed, entry, role, user
 
@@ -402,9 +401,9 @@ class TestExpiry:
         drop = DropUser("app", frozenset())
         gone = tell(user(), held(), outcome=done(drop), refusals=(EXPIRED,))
         assert said(gone)["Ready"] == ("True", "Expired")
-        error = Unreachable(Reason.UNREACHABLE, "No answer.")
+        error = Refused(Reason.MISSING_PRIVILEGES, "Not allowed.")
         there = tell(user(), held(), outcome=failed((drop, error)), refusals=(EXPIRED,))
-        assert said(there)["Ready"] == ("False", "Pending")
+        assert said(there)["Ready"] == ("False", "MissingPrivileges")
         assert "still in Milvus" in there.conditions[0].message
         foreign = tell(user(), held(), origin=None, refusals=(EXPIRED,))
         assert said(foreign)["Ready"] == ("True", "Expired")

@@ -75,11 +75,16 @@ def _inline(node: Any, definitions: Mapping[str, Any], times: int = 1) -> Any:
         case {"$ref": str(reference), **beside}:
             return _inline(definitions[reference.removeprefix("#/$defs/")] | beside, definitions, times)
         case dict():
-            return dict(_plain(_with_rules(node, times), definitions, times * node.get("maxItems", 1)))
+            return dict(_plain(_with_rules(node, times), definitions, times * _most(node)))
         case list():
             return [_inline(item, definitions, times) for item in node]
         case _:
             return node
+
+
+def _most(node: Json) -> int:
+    """Return how many values a list or a map has at most; 1 for anything else."""
+    return cast("int", node.get("maxItems", node.get("maxProperties", 1)))
 
 
 def _with_rules(node: Json, times: int) -> Json:

@@ -169,16 +169,14 @@ class Collector:
     def _to_look_up(self, entries: Iterable[Entry]) -> frozenset[str]:
         """Return the roles of which it is asked whether Milvus has what they name: a few, those that have waited longest.
 
-        It is due for a role whose spec is new, and as long as something is missing.
+        It is due once for each spec, and as long as something is missing.
         """
         due = []
         for entry in entries:
             if entry.kind != Kind.ROLE:
                 continue
-            is_new = entry.status.get("observedGeneration") != entry.generation
             record = self.memory.of(entry.uid)
-            record.is_lookup_due |= is_new or "notFound" in entry.status
-            if record.is_lookup_due:
+            if record.looked_up != entry.generation or "notFound" in entry.status:
                 due.append((record.looked_up_at, entry.uid, entry.weight))
         chosen: set[str] = set()
         room = MOST_LOOKUPS

@@ -151,7 +151,9 @@ class Connector:
             return _parse_token(token, namespace, name)
         reading = read_password(secret, namespace, PasswordSecretRef(name=name, key=PASSWORD_KEY))
         username = read_key(secret or {}, USERNAME_KEY)
-        refusal = _check_account(secret, namespace, name) or reading.refusal
+        refusal = reading.refusal
+        if refusal is None or refusal.reason is not Reason.NOT_PERMITTED:
+            refusal = _check_account(secret, namespace, name) or refusal
         if refusal is not None:
             raise Refused(refusal.reason, f"spec.credentialsSecretRef: {refusal.message}")
         assert reading.password is not None  # noqa: S101 - tells mypy what no refusal means

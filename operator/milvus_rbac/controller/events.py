@@ -99,7 +99,7 @@ def repairs_of(entry: Entry, plan: ClaimPlan, done: Iterable[Change]) -> list[Ch
     A rotation is none, nor is what an expiry or a narrowed delegation takes.
     """
     before = entry.ready
-    if before is None or not before.is_in_force or before.observed_generation != entry.generation:
+    if before is None or not before.matches_milvus or before.observed_generation != entry.generation:
         return []
     if plan.claim.expired or any(one.reason is Reason.NOT_PERMITTED for one in plan.refusals):
         return []
@@ -137,7 +137,7 @@ def events_of_transition(entry: Entry, ready: Condition) -> tuple[Event, ...]:
         is_told = (before.status, before.reason) != (ready.status, ready.reason)
     if not is_told:
         return ()
-    if ready.is_in_force:
+    if ready.matches_milvus:
         return (Event("Normal", EventReason.RECOVERED, ready.message),)
     is_wished = patience(ready.reason) is Patience.QUIET
     return (Event("Normal" if is_wished else "Warning", ready.reason, ready.message),)
@@ -146,7 +146,7 @@ def events_of_transition(entry: Entry, ready: Condition) -> tuple[Event, ...]:
 def seconds_unready(entry: Entry, ready: Condition, now: datetime) -> float | None:
     """Return for how long a resource that becomes Ready was not, to about a second; None for any other condition."""
     before = entry.ready
-    if not ready.is_in_force or (before is not None and before.is_in_force):
+    if not ready.matches_milvus or (before is not None and before.status == ready.status):
         return None
     since = before.last_transition_time if before is not None else entry.created_at
     return max(0.0, (now - datetime.strptime(since, TIME).replace(tzinfo=UTC)).total_seconds())

@@ -99,10 +99,10 @@ class ClaimMemory(Backoff):
     waits: set[Wait] = field(default_factory=set)
     stuck: str = ""
     """What it has without leave and Milvus does not let be taken; empty if nothing."""
-    is_lookup_due: bool = False
-    """It is to be found out whether Milvus has what a role's grants name."""
+    looked_up: int | None = None
+    """Of a role, the generation of the spec of which is known whether Milvus has what its grants name."""
     looked_up_at: float = 0.0
-    """When, on the monotonic clock, that was begun last."""
+    """When, on the monotonic clock, that was last asked."""
 
     def remember(self, password: Password) -> None:
         """Note that the server accepts this password."""

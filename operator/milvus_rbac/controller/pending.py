@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from milvus_rbac.api.v1alpha1.milvusconnection import Mode
 from milvus_rbac.controller.background import Background
 from milvus_rbac.controller.batch import item_of
 from milvus_rbac.controller.cache import Cache
@@ -61,6 +62,11 @@ class Pending:
         """Whether the end of the connection must be looked at again soon."""
         return self._progress is not None
 
+    @property
+    def _observes(self) -> bool:
+        known = self._cache.entries.get(self._uid)
+        return known is not None and known.connection is not None and known.connection.mode is Mode.OBSERVE
+
     async def report(self, refusal: Refusal) -> None:
         """Report that nothing can be done now; but what stays in Milvus needs no server to be let go."""
         await self.tell(await self.release_untouched(self._cache.known(self._queue.uids())), refusal)
@@ -94,9 +100,10 @@ class Pending:
             if permit is None:
                 message += " To let it go and leave Milvus as it is, annotate it with rbac.milvus.io/force-retain=true."
             return Refusal(Reason.DELETION_BLOCKED, message)
-        if entry.deleting or not is_pending(entry):
+        if entry.deleting or not is_pending(entry, observes=self._observes):
             return None
-        if refusal.reason is Reason.SUSPENDED:
+        # What was never made waits for its connection, whatever that waits for.
+        if refusal.reason is Reason.SUSPENDED and entry.has_claim:
             return Refusal(Reason.SUSPENDED, why)
         return Refusal(Reason.WAITING_FOR_CONNECTION, f"Waits for {why}")
 

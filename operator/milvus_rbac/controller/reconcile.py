@@ -17,6 +17,7 @@ from milvus_rbac.domain.desired import (
     DesiredRole,
     ServerFacts,
     lower,
+    may_see_places,
     named_places,
     suspects,
 )
@@ -102,8 +103,8 @@ async def reconcile_once(
     started = time.perf_counter()
     await apply_plans(plans, milvus, batch.texts, may_write, turn.outcome, turn.budget)
     applying = time.perf_counter() - started
-    missing = await _missing(milvus, turn, desired, plans)
     confirmed = await _confirm(milvus, turn)
+    missing = await _missing(milvus, turn, desired, plans)
     return Result(observed, plans, turn.outcome, troubled, missing, confirmed, reading, applying)
 
 
@@ -121,15 +122,19 @@ async def _missing(
 ) -> Mapping[str, frozenset[Place]]:
     """Look for what the grants of some roles name: Milvus takes grants on a collection that nobody has made, or mistyped.
 
-    A role that is not as it should be yet is asked about when it is.
+    A role that is not as it should be yet is asked about when it is; one of another namespace, if it may see what there is.
     """
+    if turn.outcome.trouble is not None:
+        return {}
     done = turn.outcome.done
     complete = {plan.claim.ref.uid for plan in plans if len(done[plan.claim.ref.uid]) == len(plan.changes)}
     asked = turn.batch.to_look_up & complete
     named = {
         one.claim.ref.uid: frozenset(sorted(named_places(one.state.grants))[:MOST_LOOKUPS])
         for one in desired
-        if one.claim.ref.uid in asked and isinstance(one.state, DesiredRole)
+        if one.claim.ref.uid in asked
+        and isinstance(one.state, DesiredRole)
+        and may_see_places(one.claim.permit)
     }
     if not named:
         return {}

@@ -46,6 +46,7 @@ from milvus_rbac.milvus.errors import (
 
 MOST_PLAN_LINES = 500
 MOST_GRANTS = 1000
+MOST_NOT_FOUND = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,14 +269,14 @@ AUTHORIZATION_OFF = Refusal(
 def _not_found(entry: Entry, missing: Collection[Place] | None) -> Sequence[str]:
     """Return what a role's grants name and Milvus does not have; what the status says of this spec where nobody asked."""
     if missing is not None:
-        return sorted(map(_place, missing))
+        return sorted(map(_place, missing))[:MOST_NOT_FOUND]
     is_same = entry.status.get("observedGeneration") == entry.generation
     return entry.status.get("notFound", ()) if is_same else ()
 
 
 def _place(place: Place) -> str:
     database, collection = place
-    return database if collection == ANY else f"{database}.{collection}"
+    return f"database {database}" if collection == ANY else f"{database}.{collection}"
 
 
 def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant], missing: Sequence[str]) -> str:
@@ -293,7 +294,7 @@ def _success(claim: Claim, held: Held | None, stale: Sequence[StaleGrant], missi
             said = f"Role {name} is in Milvus; grants: {len(held.grants or ()) if held else 0}."
             if not missing:
                 return said
-            return f"{said} Not in Milvus yet, or mistyped: {listed(missing)}. What is granted there takes effect when it is made."
+            return f"{said} Milvus has no {listed(missing)} yet, or the name is mistyped; grants there take effect once it exists."
 
 
 def _tell_plan(entry: Entry, plan: ClaimPlan, held: Held | None, status: dict[str, Any]) -> list[Condition]:
@@ -384,10 +385,16 @@ def _password_refusal(plan: ClaimPlan, outcome: Outcome, server: ServerFacts) ->
 _NOT_ABOUT_PASSWORDS = {Reason.WAITING_FOR_ROLE, Reason.RESERVED_NAME, Reason.NOT_PERMITTED}
 
 
-def is_pending(entry: Entry) -> bool:
-    """Return whether a resource has no truth of its own to keep while its connection can't be used."""
+def is_pending(entry: Entry, *, observes: bool) -> bool:
+    """Return whether a resource has no truth of its own to keep while its connection, which perhaps only observes, can't be used."""
     ready = entry.ready
     if ready is None or ready.observed_generation != entry.generation:
+        return True
+    # A connection that was suspended, or observed, when that was said may do neither any more.
+    is_own = entry.claimant is not None and entry.claimant.suspend
+    if (ready.reason == Reason.SUSPENDED and not is_own) or (
+        ready.reason == Reason.OBSERVED and not observes
+    ):
         return True
     # What was not permitted and has nothing may be permitted by now: that could not be looked up.
     is_let_in = ready.reason == Reason.NOT_PERMITTED and not entry.has_claim

@@ -239,7 +239,7 @@ class TurnRunner:
                 learned = learn_password(plan, result, record, reading.password, batch.texts.old)
                 self.superuser = self.superuser if learned is None else learned
             if plan.claim.ref.uid in result.missing:
-                record.is_lookup_due = False
+                record.looked_up = batch.entries[plan.claim.ref.uid].generation
             if note_stuck(plan, result, record):
                 event = Event("Warning", Reason.NOT_PERMITTED, record.stuck)
                 self.secrets.recorder.record(self.cache.entries[self.connection_uid], [event])

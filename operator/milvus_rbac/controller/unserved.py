@@ -116,7 +116,10 @@ class Unserved:
             return unreadable_spec(entry)
         name = self._cache.connection_name(entry)
         if name is None:
-            message = "spec.connectionRef is absent and the operator has no default connection: name a MilvusConnection."
+            message = (
+                "spec.connectionRef is absent and the operator has no default connection: delete this resource and create it again "
+                "with a connectionRef."
+            )
             return Refusal(Reason.NO_DEFAULT_CONNECTION, message)
         tenancy = self._cache.tenancy(name)
         if tenancy is not None and tenancy.serves(entry):
@@ -133,6 +136,7 @@ def _not_served(entry: Entry, name: Name) -> Refusal:
         )
         return Refusal(Reason.NOT_PERMITTED, message)
     message = (
-        f"spec.connectionRef: there is no MilvusConnection {name[1]} in namespace {name[0]} yet; create it."
+        f"spec.connectionRef: there is no MilvusConnection {name[1]} in namespace {name[0]} yet: create it, or, if the name is wrong, "
+        "delete this resource and create it again."
     )
     return Refusal(Reason.WAITING_FOR_CONNECTION, message)

@@ -116,7 +116,7 @@ class Condition:
     last_transition_time: str = ""
 
     @property
-    def is_in_force(self) -> bool:
+    def matches_milvus(self) -> bool:
         """Whether Milvus is as the resource asks, and not only left as somebody wished."""
         return self.status == "True" and self.reason == Reason.READY
 

@@ -410,6 +410,11 @@ def _no(where: str, why: str) -> Refusal:
     return Refusal(Reason.NOT_PERMITTED, message)
 
 
+def may_see_places(permit: Permit | None) -> bool:
+    """Return whether a namespace may learn which collections there are: it could find out by itself."""
+    return permit is None or bool(permit.privileges & {"DescribeCollection", "ShowCollections"})
+
+
 def named_places(grants: Iterable[Grant]) -> frozenset[Place]:
     """Return the collections that grants name, and as `*` the databases, without the one named default, which every Milvus has."""
     named = {(grant.database, grant.object_name) for grant in grants if grant.database != ANY}

@@ -141,7 +141,7 @@ EXPIRED = Refusal(
 )
 OBSERVED = Refusal(
     Reason.OBSERVED,
-    "The MilvusConnection only observes (mode: Observe); status.plan lists what would be done.",
+    "The MilvusConnection only observes (mode: Observe); status.plan lists what mode: Enforce would do.",
 )
 
 

@@ -19,7 +19,7 @@ def check(kind: Kind, name: str, operator_account: str) -> Refusal | None:
         return Refusal(Reason.INVALID_NAME, f"The name {name!r} begins or ends with a space: remove it.")
     match kind:
         case Kind.USER if name in {ROOT_USER, ZILLIZ_ADMIN, operator_account}:
-            message = f"spec.userName: {name} is the operator's own account or the server's first user, which no resource can manage."
+            message = f"spec.userName: {name} is the operator's own account or the server's first user, which no resource can manage: choose another name."
             return Refusal(Reason.RESERVED_NAME, message)
         case Kind.ROLE if name in BUILTIN_ROLES:
             message = f"spec.roleName: {name} is built into Milvus; choose another name."

@@ -93,7 +93,10 @@ def _role_is_there(change: Change, facts: Facts) -> Refusal | None:
         if meant:
             message = f"spec.roles: the MilvusRole {change.role} has the roleName {meant}: write that."
             return Refusal(Reason.WAITING_FOR_ROLE, message)
-        before, after = "spec.roles: not in Milvus yet: ", ". A role is bound as soon as it is created."
+        before, after = (
+            "spec.roles: not in Milvus yet: ",
+            ". Create the role, or correct its name; it is bound as soon as it is there.",
+        )
         return Refusal.naming(Reason.WAITING_FOR_ROLE, before, change.role, after)
     return None
 
@@ -105,8 +108,8 @@ def _role_is_permitted(change: Change, facts: Facts) -> Refusal | None:
         return None
     if (claim.ref.namespace, change.role) in facts.owned_roles:
         return None
-    before = "spec.roles: no MilvusRole of this namespace owns these yet: "
-    after = ". A role is bound as soon as one does."
+    before = "spec.roles: no MilvusRole of this namespace owns "
+    after = " yet. It is bound as soon as one does."
     return Refusal.naming(Reason.WAITING_FOR_ROLE, before, change.role, after)
 
 

@@ -170,7 +170,7 @@ def _unknown(name: str, where: str, known_privileges: KnownPrivileges) -> Refusa
     if (meant := known_privileges.meant_groups.get(name)) is not None:
         advice = f"the MilvusPrivilegeGroup {name} has the groupName {meant}: write that"
     elif hint is None:
-        advice = "see docs/milvusrole.md for the names"
+        advice = "the names are listed in the documentation of MilvusRole"
     elif _check_server(hint, where, known_privileges) is None:
         advice = f"write {hint.name}"
     else:

@@ -70,7 +70,7 @@ async def learn(session: Session, own: Credentials) -> Capabilities:
     if parsed is not None and parsed < _OLDEST:
         raise Refused(
             Reason.UNSUPPORTED_BY_SERVER,
-            f"Milvus {version} is older than 2.3, where users and roles work differently: upgrade it.",
+            f"Milvus {version} is older than 2.3, the first version that the operator manages: upgrade it.",
         )
     users = await _users(session)
     session.cloud = cloud = ZILLIZ_ADMIN in users and ROOT_USER not in users

@@ -224,7 +224,10 @@ def _tls_trouble(details: str, endpoint: Endpoint) -> Unreachable | None:
 
 
 _TLS_SIGNS: Final = (
-    ("WRONG_VERSION_NUMBER", "{endpoint.name} does not speak TLS: write http:// in spec.uri."),
+    (
+        "WRONG_VERSION_NUMBER",
+        "{endpoint.name} does not speak TLS: write http:// in spec.uri, and remove spec.tls if it is there.",
+    ),
     ("certificate has expired", "The certificate of {endpoint.name} has expired: renew it."),
     (
         "CERTIFICATE_VERIFY_FAILED",

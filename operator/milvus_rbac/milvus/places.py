@@ -25,31 +25,30 @@ class PlaceLookup:
     async def missing(self, places: Collection[Place]) -> frozenset[Place]:
         """Return which of the places Milvus does not have.
 
-        A place is a collection or an alias of it; with `*` for the collection, a database. What the operator's account may not
-        look up counts as there. Raises Unreachable only.
+        A place is a collection or an alias of it; with `*` for the collection, a database. One about which there is no clear
+        answer is not missing: the operator's account may not look up every database. Raises Unreachable only.
         """
         self._forget_old()
         asked = [place for place in sorted(places) if place not in self._there]
-        answers = await each(asked, self._is_missing)
+        answers = dict(zip(asked, await each(asked, self._is_there), strict=True))
         until = time.monotonic() + REMEMBERED_SECONDS
-        self._there |= {
-            place: until for place, is_missing in zip(asked, answers, strict=True) if not is_missing
-        }
-        return frozenset(place for place, is_missing in zip(asked, answers, strict=True) if is_missing)
+        self._there |= {place: until for place, is_there in answers.items() if is_there}
+        return frozenset(place for place, is_there in answers.items() if is_there is False)
 
-    async def _is_missing(self, place: Place) -> bool:
+    async def _is_there(self, place: Place) -> bool | None:
+        """Return whether Milvus has a place; None if that can't be told."""
         database, name = place
         try:
             if name == ANY:
                 await self._session.read("DescribeDatabase", requests.one_database(database))
-                return False
+                return True
             # By rootcoord's has_collection_task.go, an alias counts, and every account may ask (2.3 to 3.0).
             reply = await self._session.read("HasCollection", requests.one_collection(database, name))
         except DatabaseMissing:
-            return True
-        except (Refused, InternalError):
             return False
-        return not reply.value
+        except (Refused, InternalError):
+            return None
+        return bool(reply.value)
 
     def _forget_old(self) -> None:
         now, surplus = time.monotonic(), len(self._there) - _REMEMBERED

@@ -28,8 +28,8 @@ SERVER: Final = "milvus:19530"
 HEAD: Final = f"""# What it says when …
 
 What people write by mistake, and the answer to it: first what the API server refuses, then what the operator says in the condition
-`Ready`, and in an Event. [Troubleshooting](troubleshooting.md) has more about each reason. This page is written by `make messages`, and a
-test compares it with what is really said.
+`Ready`. [Troubleshooting](troubleshooting.md) has more about each reason. This page is written by `make messages`, and tests compare it with what
+is really said.
 
 - [{REFUSED_TITLE}](#refused-at-once)
 - [{TOLD_TITLE}](#said-in-the-condition-ready)
@@ -52,7 +52,7 @@ def refused_lines(cluster: Cluster, namespace: str) -> list[str]:
 
 
 def _written(written: Written) -> str:
-    """Return what is written in words and, where that is short, as YAML."""
+    """Return what is written in words and, where that is short, as JSON."""
     text = json.dumps(written.spec)[1:-1]
     change = "" if written.before is None else ", as a change"
     what = f"{written.what}{change}"
@@ -60,7 +60,7 @@ def _written(written: Written) -> str:
 
 
 def _without_head(said: str) -> str:
-    """Return an answer without its status and without the name of what it is about."""
+    """Return an answer without what is the same in all of them, and without regular expressions."""
     text = re.sub(r'^\d+: (\w+\.rbac\.milvus\.io "example" is invalid: )?', "", said)
     text = re.sub(
         r"^\[(.*), <nil>: Invalid value: null: some validation rules were not checked.*\]$", r"\1", text

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from milvus_rbac.api.v1alpha1 import GROUP, KINDS, VERSION
+from milvus_rbac.api.v1alpha1 import GROUP, VERSION
+from support.kubernetes import KINDS
 from testbed.cluster import ApiError, Cluster
 
 Json = dict[str, Any]
@@ -15,7 +16,6 @@ SPECS: Final[dict[str, Json]] = {
     "milvusprivilegegroups": {"groupName": "finders", "privileges": ["Search"]},
 }
 """By plural, the smallest spec."""
-KIND_NAMES: Final = {kind.plural: kind.__name__ for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ _CLAIMANT: Final = (
         {"connectionRef": {"name": "prod"}},
     ),
     Written("no connection any more", {"connectionRef": None}, {"connectionRef": {"name": "prod"}}),
-    Written("adoption in a word of one's own", {"adoption": "Sometimes"}),
+    Written("an adoption that there is not", {"adoption": "Sometimes"}),
     Written("a policy of another kind", {"deletionPolicy": "Orphan"}),
     Written("yes for true", {"suspend": "yes"}),
     Written("two lines of description", {"description": "two\nlines"}),
-    Written("a description that hides its end", {"description": "two\u2028lines"}),
+    Written("a description with another end of line", {"description": "two\u2028lines"}),
 )
 """What can be wrong with each of the three kinds that claim something; groups have no description."""
 
@@ -97,17 +97,17 @@ REFUSED: Final[dict[str, tuple[Written, ...]]] = {
             },
         ),
         Written(
-            "a certificate's name that is no host",
+            "a wildcard for the name in the certificate",
             {"uri": "https://milvus", "tls": {"serverName": "*.milvus"}},
         ),
         Written(
             "a key with a space",
             {"uri": "https://milvus", "tls": {"caSecretRef": {"name": "ca", "key": "ca crt"}}},
         ),
-        Written("a mode of one's own", {"mode": "Watch"}),
+        Written("a mode that there is not", {"mode": "Watch"}),
         Written("yes for true", {"bootstrap": "yes"}),
         Written("an interval in words", {"interval": "5 minutes"}),
-        Written("half an hour more", {"interval": "1.5h"}),
+        Written("hours with a fraction", {"interval": "1.5h"}),
         Written("a number for an interval", {"interval": 300}),
         Written("an interval that is too short", {"interval": "9s"}),
         Written("an interval that is too long", {"interval": "24h1s"}),
@@ -117,7 +117,7 @@ REFUSED: Final[dict[str, tuple[Written, ...]]] = {
         Written("a delegation to one namespace by its name", delegations(namespaces="team")),
         Written("a namespace with a space", delegations(namespaces={"names": ["Team A"]})),
         Written(
-            "an operator without values",
+            "a selector with In and no values",
             delegations(namespaces={"selector": {"matchExpressions": [{"key": "team", "operator": "In"}]}}),
         ),
         Written("a star in the middle", delegations(userNames=["a*b"])),
@@ -125,7 +125,7 @@ REFUSED: Final[dict[str, tuple[Written, ...]]] = {
         Written("the delegation of everything", delegations(privileges=["All"])),
         Written("the delegation of a group of the cluster", delegations(privileges=["ClusterAdmin"])),
         Written("the delegation of the admin", delegations(roles=["admin"])),
-        Written("fewer than no users", delegations(maxUsers=-1)),
+        Written("a negative number of users", delegations(maxUsers=-1)),
         Written("a number in words", delegations(maxRoles="ten")),
     ),
     "milvususers": (
@@ -133,7 +133,7 @@ REFUSED: Final[dict[str, tuple[Written, ...]]] = {
         Written("the account of Zilliz Cloud", {"userName": "db_admin"}),
         Written("a digit first", {"userName": "1st"}),
         Written("a space in the name", {"userName": "my app"}),
-        Written("an address of mail", {"userName": "me@example.com"}),
+        Written("an e-mail address", {"userName": "me@example.com"}),
         Written("a name that is too long", {"userName": "a" * 33}),
         Written("no name", {"userName": None}),
         Written("a number for a name", {"userName": 7}),
@@ -189,7 +189,7 @@ REFUSED: Final[dict[str, tuple[Written, ...]]] = {
         ),
         Written("`privilege` for `privileges`", grants({"privilege": "Search", "collections": ["*"]})),
         Written(
-            "a collection with a hidden end",
+            "a collection with a hidden character",
             grants({"privileges": ["Search"], "collections": ["or\u0085ders"]}),
         ),
         Written(
@@ -220,11 +220,11 @@ REFUSED: Final[dict[str, tuple[Written, ...]]] = {
 
 
 def answer(cluster: Cluster, namespace: str, plural: str, written: Written) -> str:
-    """Return what the API server says about something written, without its first words; nothing stays there."""
+    """Return what the API server says about something written; nothing stays there."""
     name = "example"
     where = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}"
     strict = "fieldValidation=Strict"
-    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND_NAMES[plural], "metadata": {"name": name}}
+    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KINDS[plural], "metadata": {"name": name}}
     try:
         if written.before is None:
             spec = {key: one for key, one in (SPECS[plural] | written.spec).items() if one is not None}

@@ -143,7 +143,6 @@ def _admin(**more: str) -> dict[str, str]:
 
 def _delegate(bed: ControllerBed) -> None:
     bed.connect(delegations=[ENTRY])
-    bed.double.core.store.roles["shared"] = ""
     _hand_made_role("team_by_hand", "Query", "Search")(bed)
     _hand_made_user("team_boss", "a-password", "admin")(bed)
 
@@ -334,7 +333,7 @@ _ROLES: Final = {
 _GROUPS: Final = {
     "group-typo": Told("a typo in a group", "UnknownPrivilege", _group("Search", "Serch")),
     "two-levels": Told("privileges of two levels", "InvalidScope", _group("Search", "CreateCollection")),
-    "all-in-group": Told("All", "InvalidScope", _group("All")),
+    "all-in-group": Told("All in a group", "InvalidScope", _group("All")),
     "group-in-group": Told("a built-in group in a group", "InvalidScope", _group("CollectionReadOnly")),
     "group-resource": Told(
         "in a role: the name of a MilvusPrivilegeGroup for its groupName",
@@ -411,7 +410,7 @@ _REFS: Final = {
 }
 
 _TENANTS: Final = {
-    "team-user": Told("nothing: one user is permitted", "Ready", _user_of_team, TEAM),
+    "team-user": Told("nothing, for comparison", "Ready", _user_of_team, TEAM),
     "team-second": Told("one user more than maxUsers", "LimitReached", _user_of_team, TEAM),
     "other": Told("a name that is not delegated", "NotPermitted", _role(namespace=TEAM), TEAM),
     "team-search": Told(
@@ -501,7 +500,7 @@ SCENES: Final = (
     ),
     Scene(
         "A MilvusConnection with mode: Observe",
-        {"planned": Told("nothing: it is only observed", "Observed", _role(QUERY))},
+        {"planned": Told("nothing, for comparison", "Observed", _role(QUERY))},
         prepare=lambda bed: bed.connect(mode="Observe"),
     ),
 )

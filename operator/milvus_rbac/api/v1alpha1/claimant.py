@@ -22,7 +22,8 @@ class DeletionPolicy(StrEnum):
 
 CONNECTION_REF_IS_IMMUTABLE = immutable_if_present(
     "connectionRef",
-    "delete this resource and create it again with the other connectionRef (or without one)",
+    "delete this resource (with deletionPolicy Retain if what it made is to stay) and create it again with the other connectionRef, or "
+    "without one",
 )
 
 

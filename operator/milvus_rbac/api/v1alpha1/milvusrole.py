@@ -109,8 +109,8 @@ class MilvusRoleStatus(ClaimantStatus):
     not_found: Annotated[
         tuple[Annotated[str, Field(max_length=511)], ...], Field(max_length=MAX_NOT_FOUND)
     ] = ()
-    """Databases, and collections as database.collection, that the grants name and that Milvus does not have: they are mistyped, or
-    somebody makes them later. Looked for when the spec changes, and as long as there are any."""
+    """Collections, as database.collection, and databases that the grants name and that Milvus does not have: they are mistyped, or
+    somebody makes them later. The first hundred names are looked for when the spec changes, and as long as one is missing."""
 
 
 class MilvusRole(Resource):

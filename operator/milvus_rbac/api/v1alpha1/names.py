@@ -114,8 +114,13 @@ ServerUri = Annotated[
 
 GroupName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_GROUP)]
 
-NamePattern = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_BEGINNING)]
-"""A name, or the beginning of names with a `*` at the end. Longer names can be given by their beginning."""
+NamePattern = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255, pattern=_BEGINNING),
+    Field(json_schema_extra={"maxLength": 64}),
+]
+"""A name, or the beginning of names with a `*` at the end. The API server takes 64 characters, so that it has time to say in words
+what is wrong; longer ones that were stored before go on as they are."""
 
 Description = Annotated[
     str,

@@ -54,7 +54,7 @@ READY = Column(
 REASON = Column(
     "Reason",
     '.status.conditions[?(@.type=="Ready")].reason',
-    "Ready: Milvus matches this resource; or why not.",
+    "Why; Ready means that Milvus matches this resource.",
 )
 MESSAGE = Column(
     "Message",
