@@ -171,22 +171,19 @@ class Collector:
 
         It is due once for each spec, and as long as something is missing.
         """
-        due = []
-        for entry in entries:
-            if entry.kind != Kind.ROLE:
-                continue
-            record = self.memory.of(entry.uid)
-            if record.looked_up != entry.generation or "notFound" in entry.status:
-                due.append((record.looked_up_at, entry.uid, entry.weight))
+        due = [entry for entry in entries if entry.kind == Kind.ROLE and self._is_lookup_due(entry)]
         chosen: set[str] = set()
         room = MOST_LOOKUPS
-        for _, uid, weight in sorted(due):
+        for entry in sorted(due, key=lambda one: self.memory.of(one.uid).looked_up_at):
             if room <= 0:
                 break
-            room -= weight
-            chosen.add(uid)
-            self.memory.of(uid).looked_up_at = time.monotonic()
+            room -= entry.weight
+            chosen.add(entry.uid)
+            self.memory.of(entry.uid).looked_up_at = time.monotonic()
         return frozenset(chosen)
+
+    def _is_lookup_due(self, entry: Entry) -> bool:
+        return self.memory.of(entry.uid).looked_up != entry.generation or "notFound" in entry.status
 
     def _roles_of(self, claim: Claim) -> set[str]:
         """Return the roles that a user asks for, and those that it had when its status was written."""

@@ -122,7 +122,7 @@ async def _missing(
 ) -> Mapping[str, frozenset[Place]]:
     """Look for what the grants of some roles name: Milvus takes grants on a collection that nobody has made, or mistyped.
 
-    A role that is not as it should be yet is asked about when it is; one of another namespace, if it may see what there is.
+    A role that is not as it should be yet is asked about when it is.
     """
     if turn.outcome.trouble is not None:
         return {}
@@ -130,19 +130,22 @@ async def _missing(
     complete = {plan.claim.ref.uid for plan in plans if len(done[plan.claim.ref.uid]) == len(plan.changes)}
     asked = turn.batch.to_look_up & complete
     named = {
-        one.claim.ref.uid: frozenset(sorted(named_places(one.state.grants))[:MOST_LOOKUPS])
+        one.claim.ref.uid: _names_to_look_up(one.claim, one.state)
         for one in desired
-        if one.claim.ref.uid in asked
-        and isinstance(one.state, DesiredRole)
-        and may_see_places(one.claim.permit)
+        if one.claim.ref.uid in asked and isinstance(one.state, DesiredRole)
     }
-    if not named:
-        return {}
+    places = frozenset[Place]().union(*named.values())
     try:
-        missing = await milvus.missing(frozenset[Place]().union(*named.values()))
+        missing = await milvus.missing(places) if places else frozenset[Place]()
     except MilvusRbacError:
         return {}  # what was granted is granted; the next look asks again
     return {uid: names & missing for uid, names in named.items()}
+
+
+def _names_to_look_up(claim: Claim, state: DesiredRole) -> frozenset[Place]:
+    if not may_see_places(claim.permit):
+        return frozenset()
+    return frozenset(sorted(named_places(state.grants))[:MOST_LOOKUPS])
 
 
 async def _confirm(milvus: Milvus, turn: Turn) -> Mapping[str, User]:
