@@ -158,7 +158,9 @@ BAD_ROWS = {
         {"privileges": ["PrivilegeInsert"], "collections": ["*"]}, "UnknownPrivilege", ("write Insert",)
     ),
     "case": BadRow({"privileges": ["createindex"]}, "UnknownPrivilege", ("write CreateIndex",)),
-    "nonsense": BadRow({"privileges": ["Xyzzy"]}, "UnknownPrivilege", ("no privilege Xyzzy", "documentation of MilvusRole")),
+    "nonsense": BadRow(
+        {"privileges": ["Xyzzy"]}, "UnknownPrivilege", ("no privilege Xyzzy", "documentation of MilvusRole")
+    ),
     "cluster": BadRow(
         {"privileges": ["CreateOwnership"], "collections": ["c"]},
         "InvalidScope",
