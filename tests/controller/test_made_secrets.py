@@ -258,3 +258,21 @@ async def test_a_secret_that_a_quota_refuses_says_who_refused_and_comes_when_the
         assert 'exceeded quota: "few-secrets"' in message
         bed.kube.mend(quota)
         await bed.wait_ready("milvususers", "app", seconds=40)
+
+
+async def test_a_user_whose_secret_is_lost_with_its_status_is_a_conflict_until_it_may_have_another_password() -> (
+    None
+):
+    async with bed_of_app() as bed:
+        before = in_force(bed)
+        await bed.stop()
+        for key in (("milvususers", HOME, "app"), *(("secrets", HOME, name) for name in BOTH)):
+            bed.kube.objects.pop(key)
+        async with bed.successor() as again:
+            make(again)
+            await again.wait(lambda: again.reason("milvususers", "app") == "Conflict", "it is not taken over")
+            assert in_force(again) == before
+            make(again, adoption="Always")
+            await again.wait_ready("milvususers", "app")
+            assert in_force(again) == text(again, "app-password") == text(again, "app-milvus")
+            assert in_force(again) != before
