@@ -82,11 +82,3 @@ async def test_an_answer_that_nobody_expected_is_no_missing_collection(serve: Se
     double, milvus = await serve("3.0")
     double.faults.add(Trouble.UNHEARD_OF, "HasCollection")
     assert await milvus.missing({("default", "odrers")}) == set()
-
-
-async def test_what_is_there_is_asked_about_once_and_what_is_missing_each_time(serve: Serve) -> None:
-    double, milvus = await serve("3.0")
-    asked = {ORDERS, ("default", "odrers")}
-    for calls in (2, 3):
-        assert await milvus.missing(asked) == {("default", "odrers")}
-        assert double.faults.count("HasCollection") == calls

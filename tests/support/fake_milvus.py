@@ -109,7 +109,7 @@ class FakeMilvus:
     async def resolve(self, places: Collection[Place]) -> Aliases:  # noqa: ARG002 - the port's
         return Aliases()  # this old, no server looks aliases up
 
-    async def missing(self, places: Collection[Place]) -> frozenset[Place]:  # noqa: ARG002 - the port's
+    async def missing(self, named: Collection[Place]) -> frozenset[Place]:  # noqa: ARG002 - the port's
         return frozenset()
 
     async def confirm(self, users: Collection[str], password_texts: PasswordTexts) -> Mapping[str, User]:  # noqa: ARG002 - the port's

@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 
 from milvus_rbac.domain.changes import Change, GrantPrivilege
 from milvus_rbac.domain.state import Place, Scope, State, User
-from milvus_rbac.milvus import capabilities, read, requests
+from milvus_rbac.milvus import capabilities, places, read, requests
 from milvus_rbac.milvus.aliases import AliasLookup
 from milvus_rbac.milvus.channel import Endpoint, Session
-from milvus_rbac.milvus.places import PlaceLookup
 from milvus_rbac.milvus.port import (
     NO_LISTENER,
     Address,
@@ -35,7 +34,6 @@ class MilvusClient:
         """Whether the server keeps descriptions; None until a scope wants them."""
         self._snapshots = Snapshots(self._session)
         self._aliases = AliasLookup(self._session)
-        self._places = PlaceLookup(self._session)
 
     @property
     def is_interrupted(self) -> bool:
@@ -48,7 +46,6 @@ class MilvusClient:
         self._describes = None
         self._snapshots = Snapshots(self._session)
         self._aliases = AliasLookup(self._session)
-        self._places = PlaceLookup(self._session)
         self._capabilities = await capabilities.learn(self._session, self._credentials)
         return self._capabilities
 
@@ -70,9 +67,9 @@ class MilvusClient:
         """Return what those of the places that are aliases stand for."""
         return await self._aliases.resolve(places)
 
-    async def missing(self, places: Collection[Place]) -> frozenset[Place]:
+    async def missing(self, named: Collection[Place]) -> frozenset[Place]:
         """Return which of the places Milvus does not have."""
-        return await self._places.missing(places)
+        return await places.missing(self._session, named)
 
     async def confirm(self, users: Collection[str], password_texts: PasswordTexts) -> Mapping[str, User]:
         """Return users whose password was just set, as the server has them now."""

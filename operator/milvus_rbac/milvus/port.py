@@ -176,7 +176,7 @@ class Milvus(Protocol):
         """Return what those of the places that are aliases stand for. Raises Unreachable only."""
         ...
 
-    async def missing(self, places: Collection[Place]) -> frozenset[Place]:
+    async def missing(self, named: Collection[Place]) -> frozenset[Place]:
         """Return which of the collections, and of the databases (with `*`), are not there. Raises Unreachable only."""
         ...
 
