@@ -15,7 +15,7 @@ COMPILE = $(VENV)/lock-tools/bin/uv pip compile --universal --python-version 3.1
   --no-emit-index-url --no-emit-find-links --no-header --quiet
 COMMIT = git log -1 --pretty=
 
-.PHONY: help demo check test size lint contract integration generate messages bench picture image e2e lock clean
+.PHONY: help demo check test size lint unit contract integration generate messages bench picture image e2e lock clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -31,7 +31,7 @@ demo: $(VENV)/.installed  ## Kubernetes API, Milvus and the operator on this mac
 test: check  ## Everything that CI runs
 	$(PY) -m testbed.build
 	$(PY) -m testbed.checkers
-	$(PY) -m pytest -n 4 --dist loadscope -m 'servers and not size' tests/contract tests/integration
+	$(PY) -m pytest -n 4 --dist loadscope -m '(servers or slow) and not size' tests/controller tests/contract tests/integration
 
 size: $(VENV)/.installed  ## Ten thousand users and half a million grants, and how soon a rotation is in force: minutes, on a quiet machine
 	$(PY) -m testbed.build
@@ -45,10 +45,13 @@ lint: $(VENV)/.installed  ## ruff, mypy --strict, import-linter, generated files
 	$(PY) -m tools.crdgen --check
 	$(PY) -m tools.docgen --check
 
-check: lint  ## While you change code, in minutes: lint and every test that needs no real server
+unit: $(VENV)/.installed  ## The unit tests, and that they reach every branch of the domain
 	$(PY) -m coverage run --source=operator/milvus_rbac/domain -m pytest tests/unit
 	$(PY) -m coverage report --show-missing --fail-under=100
-	$(PY) -m pytest -n 3 --dist worksteal -m 'not servers' tests/properties tests/house tests/controller tests/contract
+
+check: $(VENV)/.installed  ## While you change code, in minutes: lint and every test that needs no real server, but the slowest
+	$(MAKE) --jobs=2 --output-sync lint unit
+	$(PY) -m pytest -n 3 --dist worksteal -m 'not (servers or slow)' tests/properties tests/house tests/controller tests/contract
 
 contract: $(VENV)/.installed  ## The Milvus client against a real Milvus
 	$(PY) -m pytest tests/contract

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from support.controller_bed import controller_bed
 
 
+@pytest.mark.slow
 async def test_what_came_and_went_is_forgotten() -> None:
     async with controller_bed() as bed:
         bed.connect()

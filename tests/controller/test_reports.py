@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from milvus_rbac.controller.manager import Manager
 from milvus_rbac.controller.pending import LEAVING_INTERVAL
 from milvus_rbac.controller.reconciler import State
@@ -74,6 +76,7 @@ async def test_a_reconciler_says_what_it_does_with_its_connection() -> None:
         await bed.wait(lambda: reconciler.state is State.LEAVING, "it is being deleted")
 
 
+@pytest.mark.slow
 async def test_a_big_role_says_how_far_it_is() -> None:
     async with controller_bed() as bed:
         bed.double.faults.add(None, "OperatePrivilegeV2", times=1_000_000, delay=0.01)

@@ -552,7 +552,7 @@ def test_a_connection_of_another_namespace_is_not_permitted(story: Story, admin:
 def test_without_a_reference_and_a_default_there_is_no_connection(story: Story) -> None:
     story.apply("MilvusRole", "app", {"roleName": story.unique("r"), "grants": []})
     condition = story.wait_reason("MilvusRole", "app", "NoDefaultConnection")
-    _must_say(condition, "spec.connectionRef", "MilvusConnection")
+    _must_say(condition, "spec.connectionRef", "create it again with a connectionRef")
 
 
 def test_the_admin_secret_is_rotated_by_hand_in_the_right_order(
