@@ -27,10 +27,16 @@ def make(bed: ControllerBed, name: str = "app", **spec: Any) -> None:
     bed.kube.apply("milvususers", HOME, name, {"spec": whole})
 
 
+@pytest.fixture(params=["2.3", "2.4", "2.5", "2.6", "3.0"])
+def dress(request: pytest.FixtureRequest) -> str:
+    """Each version of Milvus in turn."""
+    return str(request.param)
+
+
 @asynccontextmanager
-async def bed_of_app(**spec: Any) -> AsyncIterator[ControllerBed]:
+async def bed_of_app(dress: str = "3.0", **spec: Any) -> AsyncIterator[ControllerBed]:
     """A bed with a connection, and with the MilvusUser `app` Ready."""
-    async with controller_bed() as bed:
+    async with controller_bed(dress) as bed:
         bed.connect()
         make(bed, **spec)
         await bed.wait_ready("milvususers", "app")
@@ -72,8 +78,8 @@ async def events(bed: ControllerBed, reason: str) -> None:
         {"crd": True},
     ],
 )
-async def test_secrets_stay_when_their_user_stays(leaving: dict[str, Any]) -> None:
-    async with bed_of_app() as bed:
+async def test_secrets_stay_when_their_user_stays(dress: str, leaving: dict[str, Any]) -> None:
+    async with bed_of_app(dress) as bed:
         if "connection" in leaving:
             bed.connect(**leaving["connection"])
         elif "crd" in leaving:
@@ -87,8 +93,8 @@ async def test_secrets_stay_when_their_user_stays(leaving: dict[str, Any]) -> No
         assert text(bed, "app-password") == text(bed, "app-milvus") == in_force(bed)
 
 
-async def test_secrets_go_with_their_user() -> None:
-    async with bed_of_app(deletionPolicy="Retain") as bed:
+async def test_secrets_go_with_their_user(dress: str) -> None:
+    async with bed_of_app(dress, deletionPolicy="Retain") as bed:
         make(bed, deletionPolicy="Delete")
         await bed.wait_ready("milvususers", "app")
         bed.kube.delete("milvususers", HOME, "app")
@@ -97,8 +103,10 @@ async def test_secrets_go_with_their_user() -> None:
         assert [bed.kube.get("secrets", HOME, name) for name in BOTH] == [None, None]
 
 
-async def test_what_stayed_is_taken_up_by_the_next_user_and_so_is_what_a_backup_brought_back() -> None:
-    async with bed_of_app() as bed:
+async def test_what_stayed_is_taken_up_by_the_next_user_and_so_is_what_a_backup_brought_back(
+    dress: str,
+) -> None:
+    async with bed_of_app(dress) as bed:
         before = text(bed, "app-password")
         bed.kube.annotate("milvususers", HOME, "app", **{"rbac.milvus.io/force-retain": "true"})
         bed.kube.delete("milvususers", HOME, "app")
@@ -114,8 +122,8 @@ async def test_what_stayed_is_taken_up_by_the_next_user_and_so_is_what_a_backup_
         assert "app" not in bed.double.core.store.users
 
 
-async def test_a_secret_of_another_user_is_not_taken_up() -> None:
-    async with bed_of_app(deletionPolicy="Retain") as bed:
+async def test_a_secret_of_another_user_is_not_taken_up(dress: str) -> None:
+    async with bed_of_app(dress, deletionPolicy="Retain") as bed:
         make(bed, name="other", userName="other", connectionSecret={"name": "other-milvus"})
         await bed.wait(lambda: bed.reason("milvususers", "other") == "Conflict", "it is refused")
         assert (
@@ -124,7 +132,6 @@ async def test_a_secret_of_another_user_is_not_taken_up() -> None:
         assert text(bed, "app-password") == in_force(bed)
 
 
-@pytest.mark.parametrize("dress", ["2.3", "3.0"])
 async def test_a_secret_that_is_not_named_any_more_is_deleted_and_its_text_changes_the_password_in_place(
     dress: str,
 ) -> None:
@@ -238,8 +245,8 @@ async def test_a_previous_password_with_a_line_break_is_named_and_drops_no_user(
             assert in_force(successor) == "first-password"
 
 
-async def test_a_secret_of_another_purpose_is_not_read_as_a_password() -> None:
-    async with controller_bed() as bed:
+async def test_a_secret_of_another_purpose_is_not_read_as_a_password(dress: str) -> None:
+    async with controller_bed(dress) as bed:
         bed.connect()
         bed.user("app", password="token-of-another")
         bed.kube.apply("secrets", HOME, "app", {"type": "kubernetes.io/service-account-token"})
@@ -260,10 +267,10 @@ async def test_a_secret_that_a_quota_refuses_says_who_refused_and_comes_when_the
         await bed.wait_ready("milvususers", "app", seconds=40)
 
 
-async def test_a_user_whose_secret_is_lost_with_its_status_is_a_conflict_until_it_may_have_another_password() -> (
-    None
-):
-    async with bed_of_app() as bed:
+async def test_a_user_whose_secret_is_lost_with_its_status_is_a_conflict_until_it_may_have_another_password(
+    dress: str,
+) -> None:
+    async with bed_of_app(dress) as bed:
         before = in_force(bed)
         await bed.stop()
         for key in (("milvususers", HOME, "app"), *(("secrets", HOME, name) for name in BOTH)):

@@ -98,8 +98,9 @@ async def test_a_right_that_milvus_refuses_takes_nothing_away() -> None:
         assert granted(bed, "reader") == {"Query"}
 
 
-async def test_a_group_keeps_its_privileges_while_one_of_them_is_mistyped() -> None:
-    async with controller_bed() as bed:
+@pytest.mark.parametrize("dress", DRESSES[1:])
+async def test_a_group_keeps_its_privileges_while_one_of_them_is_mistyped(dress: str) -> None:
+    async with controller_bed(dress) as bed:
         bed.connect()
         spec = {"connectionRef": {"name": "prod", "namespace": HOME}, "groupName": "finders"}
         bed.kube.apply(
@@ -117,9 +118,10 @@ async def test_a_group_keeps_its_privileges_while_one_of_them_is_mistyped() -> N
         await told(bed, "milvusroles", "reader", "UnknownPrivilege", "groupName finders: write that")
 
 
-async def test_a_stored_role_without_grants_keeps_what_it_has() -> None:
+@every_dress
+async def test_a_stored_role_without_grants_keeps_what_it_has(dress: str) -> None:
     """It was written when `grants` could be left out; the API server lets it live."""
-    async with controller_bed() as bed:
+    async with controller_bed(dress) as bed:
         bed.connect()
         bed.role("reader", [QUERY])
         await bed.wait_ready("milvusroles", "reader")
