@@ -362,12 +362,6 @@ _CONNECTIONS: Final = {
     "wrong-password": Told(
         "another password", "CredentialsRejected", _connection({"username": "root", "password": "wrong-one"})
     ),
-    "no-rights": Told(
-        "an account without rights",
-        "MissingPrivileges",
-        _connection({"username": "nobody", "password": "a-password"}),
-        before=_hand_made_user("nobody", "a-password"),
-    ),
     "no-host": Told(
         "a host that there is not", "Unreachable", _connection(_admin(), uri="http://milvus.invalid:19530")
     ),
@@ -470,6 +464,18 @@ SCENES: Final = (
         "2.3",
     ),
     Scene("The account and the address of a MilvusConnection", _CONNECTIONS, prepare=lambda _: None),
+    Scene(
+        "An account that may do nothing",  # it holds the address, so the connections above are elsewhere
+        {
+            "no-rights": Told(
+                "an account without rights",
+                "MissingPrivileges",
+                _connection({"username": "nobody", "password": "a-password"}),
+                before=_hand_made_user("nobody", "a-password"),
+            ),
+        },
+        prepare=lambda _: None,
+    ),
     Scene(
         "What the operator's settings let a MilvusConnection do",
         {"elsewhere": Told("an address that is not allowed", "NotPermitted", _connection(_admin()))},
