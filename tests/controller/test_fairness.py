@@ -17,9 +17,6 @@ WRITES = (
     "UpdateCredential",
 )
 
-SOON = 2.0
-"""Seconds within which a rotation takes effect."""
-
 
 def slow_down(bed: ControllerBed) -> None:
     """Have every write take as long as on a real server."""
@@ -68,9 +65,6 @@ async def test_big_roles_of_one_namespace_keep_nobody_of_another_waiting() -> No
         bed.role("refused", refused, "big")
         await bed.wait(lambda: len(bed.double.core.store.grants.get("heavy", ())) > 50, "the big role begins")
         waits = [await rotate(bed, f"rotating-{n}", "small", f"rotated-{n}") for n in range(20)]
-        # Where other tests keep the machine busy one may be late; at another time it must not be.
-        late = [number for number, wait in enumerate(waits) if wait >= SOON]
-        again = [await rotate(bed, f"rotating-{n}", "small", f"again-{n}") for n in late]
         started = time.monotonic()
         for number in range(100):
             bed.user(f"new-{number}", "small")
@@ -80,8 +74,7 @@ async def test_big_roles_of_one_namespace_keep_nobody_of_another_waiting() -> No
         print(
             f"rotations: median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s; 100 users: {took:.1f} s"
         )
-        assert len(late) <= 1
-        assert max(again, default=0.0) < SOON
+        assert max(waits) < 2.0
         assert took < 15.0
 
 
