@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from milvus_rbac.api.v1alpha1.milvusrole import MAX_NOT_FOUND
 from milvus_rbac.controller.apply import Budget, Outcome, apply_plans
-from milvus_rbac.controller.batch import MOST_LOOKUPS, Batch
+from milvus_rbac.controller.batch import Batch
 from milvus_rbac.domain import privileges
 from milvus_rbac.domain.changes import Change, CreateUser, RecreateUser, UpdatePassword
 from milvus_rbac.domain.claims import Adoption, Claim, Kind, WantedRole, WantedUser, stale_of
@@ -126,9 +127,10 @@ async def _missing(
     """
     if turn.outcome.trouble is not None:
         return {}
-    done = turn.outcome.done
-    complete = {plan.claim.ref.uid for plan in plans if len(done[plan.claim.ref.uid]) == len(plan.changes)}
-    asked = turn.batch.to_look_up & complete
+    chosen, done = turn.batch.to_look_up, turn.outcome.done
+    asked = {
+        uid for plan in plans if (uid := plan.claim.ref.uid) in chosen and len(done[uid]) == len(plan.changes)
+    }
     named = {
         one.claim.ref.uid: _names_to_look_up(one.claim, one.state)
         for one in desired
@@ -145,7 +147,7 @@ async def _missing(
 def _names_to_look_up(claim: Claim, state: DesiredRole) -> frozenset[Place]:
     if not may_see_places(claim.permit):
         return frozenset()
-    return frozenset(sorted(named_places(state.grants))[:MOST_LOOKUPS])
+    return frozenset(sorted(named_places(state.grants))[:MAX_NOT_FOUND])
 
 
 async def _confirm(milvus: Milvus, turn: Turn) -> Mapping[str, User]:

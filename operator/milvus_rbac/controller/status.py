@@ -46,7 +46,6 @@ from milvus_rbac.milvus.errors import (
 
 MOST_PLAN_LINES = 500
 MOST_GRANTS = 1000
-MOST_NOT_FOUND = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +268,7 @@ AUTHORIZATION_OFF = Refusal(
 def _not_found(entry: Entry, missing: Collection[Place] | None) -> Sequence[str]:
     """Return what a role's grants name and Milvus does not have; what the status says of this spec where nobody asked."""
     if missing is not None:
-        return sorted(map(_place, missing))[:MOST_NOT_FOUND]
+        return sorted(map(_place, missing))
     is_same = entry.status.get("observedGeneration") == entry.generation
     return entry.status.get("notFound", ()) if is_same else ()
 

@@ -36,8 +36,9 @@ is really said.
 """
 
 
-def refused_lines(cluster: Cluster, namespace: str) -> list[str]:
+def refused_lines(cluster: Cluster) -> list[str]:
     """Return the part about the API server, line by line."""
+    cluster.create_namespace(NAMESPACE)
     lines = [
         f"## {REFUSED_TITLE}",
         "",
@@ -46,7 +47,7 @@ def refused_lines(cluster: Cluster, namespace: str) -> list[str]:
     for kind in KINDS:
         lines += ["", f"### {kind.__name__}", "", "| written | it says |", "|---|---|"]
         for written in REFUSED[kind.plural]:
-            said = answer(cluster, namespace, kind.plural, written)
+            said = answer(cluster, NAMESPACE, kind.plural, written)
             lines.append(f"| {_written(written)} | {_cell(_without_head(said))} |")
     return lines
 
@@ -128,9 +129,7 @@ def main() -> None:
     """Write the page anew."""
     bed = TestBed()
     try:
-        cluster = bed.control_plane()
-        cluster.create_namespace(NAMESPACE)
-        parts = [refused_lines(cluster, NAMESPACE), asyncio.run(told_lines())]
+        parts = [refused_lines(bed.control_plane()), asyncio.run(told_lines())]
     finally:
         bed.close()
     PAGE.write_text("\n".join([HEAD, *("\n".join([*lines, ""]) for lines in parts)]))

@@ -137,8 +137,8 @@ def _foreign_secret(name: str) -> Prepare:
     return lambda bed: bed.secret(name, password="somebody-else-s")
 
 
-def _admin(**more: str) -> dict[str, str]:
-    return {"username": "root", "password": ROOT_PASSWORD, **more}
+def _admin() -> dict[str, str]:
+    return {"username": "root", "password": ROOT_PASSWORD}
 
 
 def _delegate(bed: ControllerBed) -> None:
